@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/fork.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Values of page.whole. It is 0 in a child and before the constructor has run. */
+enum {
+	UNKNOWN = 0,
+	RESETTING = 1,
+	WHOLE = 2,
+};
+
+__attribute__((aligned(P11_FORK_PAGE_SIZE))) union p11_fork_page_filled p11_fork_memory;
+
+static struct p11_fork_reset *_Atomic resets; /* pushed to by constructors, never removed from */
+static atomic_uint generation;
+static bool page_is_wiped; /* constant after the constructor: the kernel empties the page for us */
+
+void
+p11_fork_register(struct p11_fork_reset *row)
+{
+	row->next = atomic_load_explicit(&resets, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&resets, &row->next, row,
+						      memory_order_release, memory_order_relaxed))
+		;
+}
+
+unsigned
+p11_fork_generation(void)
+{
+	return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
+/*
+ * Several threads of a child that no handler saw may come here together: one resets, the others
+ * wait for it. A child of that child finds the page empty again and starts anew; every reset bears
+ * being repeated.
+ */
+void
+p11_fork_slow_check(void)
+{
+	unsigned expected = UNKNOWN;
+
+	if (!atomic_compare_exchange_strong(&p11_fork_page.whole, &expected, RESETTING)) {
+		while (atomic_load_explicit(&p11_fork_page.whole, memory_order_acquire) ==
+		       RESETTING)
+			sched_yield();
+		return;
+	}
+	atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
+	for (struct p11_fork_reset *row = atomic_load(&resets); row; row = row->next)
+		row->reset();
+	atomic_store_explicit(&p11_fork_page.whole, WHOLE, memory_order_release);
+}
+
+static void
+in_child(void)
+{
+	if (!page_is_wiped)
+		memset(&p11_fork_memory, 0, sizeof p11_fork_memory);
+	p11_fork_check();
+}
+
+/* Before the constructors of the rooms (101 and up), which need nothing of it but the page. */
+__attribute__((constructor(101))) static void
+begin(void)
+{
+	page_is_wiped = madvise(&p11_fork_memory, sizeof p11_fork_memory, MADV_WIPEONFORK) == 0;
+	atomic_store_explicit(&p11_fork_page.whole, WHOLE, memory_order_release);
+	pthread_atfork(NULL, NULL, in_child);
+}

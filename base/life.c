@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/life.h"
+
+#include "base/fork.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+int
+p11_cancel_disable(void)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+void
+p11_cancel_restore(int *state)
+{
+	pthread_setcancelstate(*state, NULL);
+}
+
+static struct timespec
+after_ms(int wait_ms)
+{
+	struct timespec when;
+
+	clock_gettime(CLOCK_MONOTONIC, &when);
+	when.tv_sec += wait_ms / 1000;
+	when.tv_nsec += (wait_ms % 1000) * 1000000L;
+	if (when.tv_nsec >= 1000000000L) {
+		when.tv_sec++;
+		when.tv_nsec -= 1000000000L;
+	}
+	return when;
+}
+
+static bool
+is_changing_locked(const struct p11_life *life)
+{
+	return life->state == P11_LIFE_STARTING || life->state == P11_LIFE_STOPPING;
+}
+
+/* Waits until nobody starts or stops it; false if the time is over first. */
+static bool
+wait_locked(struct p11_life *life, int wait_ms)
+{
+	struct timespec deadline = wait_ms > 0 ? after_ms(wait_ms) : (struct timespec){0};
+
+	while (is_changing_locked(life)) {
+		if (wait_ms == 0)
+			return false;
+		if (wait_ms < 0)
+			pthread_cond_wait(&life->changed, &life->lock);
+		else if (pthread_cond_clockwait(&life->changed, &life->lock, CLOCK_MONOTONIC,
+						&deadline) == ETIMEDOUT)
+			wait_ms = 0; /* one more look, and no more waiting */
+	}
+	return true;
+}
+
+static void
+own_locked(struct p11_life *life, enum p11_life_state state)
+{
+	life->state = state;
+	life->owner = pthread_self();
+	life->fork_generation = p11_fork_generation();
+}
+
+enum p11_life_answer
+p11_life_start(struct p11_life *life, int wait_ms)
+{
+	enum p11_life_answer answer = P11_LIFE_COUNTED;
+
+	pthread_mutex_lock(&life->lock);
+	if (is_changing_locked(life) && pthread_equal(life->owner, pthread_self())) {
+		answer = P11_LIFE_SELF;
+	} else if (!wait_locked(life, wait_ms)) {
+		answer = P11_LIFE_BUSY;
+	} else if (life->state == P11_LIFE_UP) {
+		atomic_fetch_add(&life->n_users, 1);
+	} else {
+		own_locked(life, P11_LIFE_STARTING);
+		answer = P11_LIFE_YOURS;
+	}
+	pthread_mutex_unlock(&life->lock);
+	return answer;
+}
+
+bool
+p11_life_started(struct p11_life *life, bool up)
+{
+	pthread_mutex_lock(&life->lock);
+	bool ours =
+		life->state == P11_LIFE_STARTING && life->fork_generation == p11_fork_generation();
+	if (ours) {
+		life->state = up ? P11_LIFE_UP : P11_LIFE_DOWN;
+		atomic_store(&life->n_users, up ? 1 : 0);
+		pthread_cond_broadcast(&life->changed);
+	}
+	pthread_mutex_unlock(&life->lock);
+	return ours;
+}
+
+bool
+p11_life_join(struct p11_life *life)
+{
+	unsigned long n_users = atomic_load_explicit(&life->n_users, memory_order_relaxed);
+
+	while (n_users > 0) {
+		if (atomic_compare_exchange_weak(&life->n_users, &n_users, n_users + 1))
+			return true;
+	}
+	return false;
+}
+
+/* The last user left, unless a start came in between and found it still up. */
+static enum p11_life_answer
+stop_last(struct p11_life *life)
+{
+	enum p11_life_answer answer = P11_LIFE_COUNTED;
+
+	pthread_mutex_lock(&life->lock);
+	if (life->state == P11_LIFE_UP && atomic_load(&life->n_users) == 0) {
+		own_locked(life, P11_LIFE_STOPPING);
+		answer = P11_LIFE_YOURS;
+	}
+	pthread_mutex_unlock(&life->lock);
+	return answer;
+}
+
+enum p11_life_answer
+p11_life_stop(struct p11_life *life)
+{
+	unsigned long n_users = atomic_load_explicit(&life->n_users, memory_order_relaxed);
+
+	while (n_users > 0) {
+		if (atomic_compare_exchange_weak(&life->n_users, &n_users, n_users - 1))
+			return n_users == 1 ? stop_last(life) : P11_LIFE_COUNTED;
+	}
+
+	pthread_mutex_lock(&life->lock);
+	bool self = is_changing_locked(life) && pthread_equal(life->owner, pthread_self());
+	pthread_mutex_unlock(&life->lock);
+	return self ? P11_LIFE_SELF : P11_LIFE_NOT_UP;
+}
+
+void
+p11_life_stopped(struct p11_life *life)
+{
+	pthread_mutex_lock(&life->lock);
+	if (life->state == P11_LIFE_STOPPING && life->fork_generation == p11_fork_generation()) {
+		life->state = P11_LIFE_DOWN;
+		pthread_cond_broadcast(&life->changed);
+	}
+	pthread_mutex_unlock(&life->lock);
+}
+
+void
+p11_life_reset(struct p11_life *life)
+{
+	*life = (struct p11_life)P11_LIFE_INIT;
+}

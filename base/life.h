@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of something that several users start and stop: the first starts it, the last stops it,
+ * and whoever comes while another thread does either waits. The work itself is the caller's and
+ * runs with no lock held:
+ *
+ *     switch (p11_life_start(life, wait_ms)) {
+ *     case P11_LIFE_COUNTED: ...            it was up; one more user
+ *     case P11_LIFE_YOURS:   ok = work();   p11_life_started(life, ok);
+ *     ...
+ *     }
+ *
+ * Every function may be called from any thread. Thread cancellation must be off (P11_NO_CANCEL)
+ * from the start or stop to the word that ends it.
+ */
+#ifndef P11_LIFE_H
+#define P11_LIFE_H
+
+#include "base/base.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum p11_life_state {
+	P11_LIFE_DOWN,
+	P11_LIFE_STARTING,
+	P11_LIFE_UP,
+	P11_LIFE_STOPPING,
+};
+
+struct p11_life {
+	pthread_mutex_t
+		lock; /* guards state, owner, fork_generation; held for a few instructions only */
+	pthread_cond_t changed; /* the state left STARTING or STOPPING */
+	enum p11_life_state state;
+	pthread_t owner;          /* who starts or stops it; meaningful in those states */
+	unsigned fork_generation; /* the process in which `owner` began */
+	atomic_ulong n_users;     /* counted starts and joins; from 0 to 1 only under the lock */
+};
+
+/* With static storage use this; otherwise p11_life_reset() makes one. */
+#define P11_LIFE_INIT                                                                              \
+	{                                                                                          \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER             \
+	}
+
+enum p11_life_answer {
+	P11_LIFE_COUNTED, /* done: there is one user more (start) or one less (stop), and it stays
+			     up */
+	P11_LIFE_YOURS,   /* the caller does the work, and then says so */
+	P11_LIFE_SELF,    /* this very thread is at it already */
+	P11_LIFE_BUSY,    /* another thread is at it, and the time to wait is over */
+	P11_LIFE_NOT_UP,  /* stop: nobody has started it */
+};
+
+#define P11_LIFE_FOREVER (-1)
+
+/* Counts one more user, or gives the caller the start to do. Waits at most `wait_ms` for another
+ * thread. */
+enum p11_life_answer p11_life_start(struct p11_life *life, int wait_ms) P11_MUST_USE;
+
+/*
+ * Ends what P11_LIFE_YOURS began: with `up` the caller is its first user. False: the process was
+ * forked meanwhile, and this one, the child, has no part in it.
+ */
+bool p11_life_started(struct p11_life *life, bool up) P11_MUST_USE;
+
+/* Counts one user less, or gives the caller, the last, the stop to do. Never waits. */
+enum p11_life_answer p11_life_stop(struct p11_life *life) P11_MUST_USE;
+void p11_life_stopped(struct p11_life *life);
+
+/*
+ * A user for the length of one call: it cannot be stopped before p11_life_stop(). False if it is
+ * not up. No lock, never waits.
+ */
+bool p11_life_join(struct p11_life *life) P11_MUST_USE;
+
+static inline bool
+p11_life_is_up(struct p11_life *life)
+{
+	return atomic_load_explicit(&life->n_users, memory_order_acquire) > 0;
+}
+
+/* New, or in a child: down, no users, fresh locks. Not for one that another thread uses. */
+void p11_life_reset(struct p11_life *life);
+
+/* From here to the end of the block the thread cannot be cancelled. */
+#define P11_NO_CANCEL                                                                              \
+	__attribute__((cleanup(p11_cancel_restore), unused)) int p11_cancel_state =                \
+		p11_cancel_disable()
+int p11_cancel_disable(void);
+void p11_cancel_restore(int *state);
+
+#endif
