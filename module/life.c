@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A module's C_Initialize and C_Finalize, called by nobody else of ours. Who starts it, who waits
+ * and who counts is base/life.h; here stands what a PKCS#11 module adds to that.
+ */
+#include "module/module.h"
+
+#include "base/fork.h"
+#include "base/message.h"
+#include "module/mutex.h"
+#include "pkcs11/names.h"
+
+#include <stdint.h>
+
+/* How many life-cycle calls of modules this thread is inside of. Our own tables do not count: they
+ * only pass on. */
+static _Thread_local unsigned depth;
+
+bool
+p11_module_thread_is_inside(void)
+{
+	return depth > 0;
+}
+
+static CK_RV
+call_initialize(struct p11_module *module, void *reserved)
+{
+	CK_C_INITIALIZE_ARGS ours = {
+		.CreateMutex = p11_mutex_create,
+		.DestroyMutex = p11_mutex_destroy,
+		.LockMutex = p11_mutex_lock,
+		.UnlockMutex = p11_mutex_unlock,
+		.flags = CKF_OS_LOCKING_OK,
+		.pReserved =
+			reserved ? reserved : (void *)(uintptr_t)atomic_load(&module->reserved),
+	};
+	bool counts = !module->is_ours;
+
+	depth += counts;
+	CK_RV rv = p11_module_calls(module)->C_Initialize(&ours);
+	depth -= counts;
+
+	/* Somebody else's is up too, but then it is not ours to finalize; nor one that has not
+	 * noticed a fork. */
+	module->must_finalize = rv == CKR_OK;
+	return rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv;
+}
+
+static void
+call_finalize(struct p11_module *module)
+{
+	bool counts = !module->is_ours;
+
+	depth += counts;
+	CK_RV rv = p11_module_calls(module)->C_Finalize(NULL);
+	depth -= counts;
+	if (rv != CKR_OK)
+		p11_message("module %s: C_Finalize answered %s; it counts as finalized",
+			    p11_module_label(module), p11_rv_name(rv, (char[24]){0}));
+}
+
+CK_RV
+p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *busy)
+{
+	P11_NO_CANCEL;
+	CK_RV rv;
+
+	p11_fork_check();
+	if (busy)
+		*busy = false;
+	switch (p11_life_start(&module->life, depth > 0 ? 0 : wait_ms)) {
+	case P11_LIFE_COUNTED:
+		return CKR_OK;
+	case P11_LIFE_YOURS:
+		break;
+	case P11_LIFE_SELF:
+		return p11_fail(CKR_FUNCTION_FAILED,
+				"module %s: initialized again from inside its own C_Initialize or "
+				"C_Finalize; it must not do that",
+				p11_module_label(module));
+	default:
+		if (busy)
+			*busy = true;
+		return p11_fail(
+			CKR_FUNCTION_FAILED,
+			"module %s: another thread is still starting or stopping it; try again "
+			"later",
+			p11_module_label(module));
+	}
+
+	p11_module_keep(module);
+	rv = call_initialize(module, reserved);
+	if (!p11_life_started(&module->life, rv == CKR_OK))
+		return p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED,
+				"module %s: the process was forked inside its C_Initialize; call "
+				"C_Initialize again in the child",
+				p11_module_label(module));
+	if (rv != CKR_OK)
+		return p11_fail(rv, "module %s: C_Initialize failed with %s: %s",
+				p11_module_label(module), p11_rv_name(rv, (char[24]){0}),
+				p11_error_text(rv));
+	return CKR_OK;
+}
+
+/* What the last user's stop does. */
+static void
+finish(struct p11_module *module)
+{
+	P11_NO_CANCEL;
+
+	if (module->must_finalize)
+		call_finalize(module);
+	p11_life_stopped(&module->life);
+}
+
+void
+p11_module_leave(struct p11_module *module)
+{
+	/* Not up: the call forked, and this is the child, where nobody joined. */
+	if (p11_life_stop(&module->life) == P11_LIFE_YOURS)
+		finish(module);
+}
+
+CK_RV
+p11_module_stop(struct p11_module *module)
+{
+	p11_fork_check();
+	switch (p11_life_stop(&module->life)) {
+	case P11_LIFE_COUNTED:
+		return CKR_OK;
+	case P11_LIFE_YOURS:
+		finish(module);
+		return CKR_OK;
+	case P11_LIFE_SELF:
+		return p11_fail(CKR_FUNCTION_FAILED,
+				"module %s: finalized again from inside its own C_Initialize or "
+				"C_Finalize; it must not do that",
+				p11_module_label(module));
+	default:
+		return p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED,
+				"module %s: finalized more often than initialized",
+				p11_module_label(module));
+	}
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The list of this process's modules, and how a file becomes one. Their life is in life.c. */
+#include "module/module.h"
+
+#include "base/fork.h"
+#include "base/intern.h"
+#include "base/message.h"
+#include "pkcs11/names.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct p11_module_table {
+	union p11_table table;
+	struct p11_module_table *older;
+};
+
+/* The lock guards `first`, every module's `next`, `n_refs`, `was_started`, and who may replace its
+ * `table`. */
+static struct {
+	pthread_mutex_t lock;
+	struct p11_module *_Atomic first;
+} modules = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* The mapped file that holds an address, or NULL. */
+static struct link_map *
+object_of(const void *address)
+{
+	Dl_info ignored;
+	struct link_map *map = NULL;
+
+	return dladdr1(address, &ignored, (void **)&map, RTLD_DL_LINKMAP) ? map : NULL;
+}
+
+static struct link_map *
+our_object(void)
+{
+	return object_of(&modules);
+}
+
+/* A function's address, as an object pointer: POSIX lets dlsym() rely on this, and so do we. */
+static const void *
+address_of(p11_entry function)
+{
+	return (const void *)(uintptr_t)function;
+}
+
+static p11_entry
+initialize_of(const CK_FUNCTION_LIST *list)
+{
+	return ((const union p11_table *)list)->by_call.entry[P11_CALL_C_Initialize];
+}
+
+static struct p11_module *
+find_locked(const void *object, p11_entry initialize)
+{
+	struct p11_module *module = atomic_load(&modules.first);
+
+	while (module && (module->object != object || module->initialize != initialize))
+		module = atomic_load(&module->next);
+	return module;
+}
+
+/* Makes `list` the one that our own calls use, if it is of a higher version than what we have. */
+static CK_RV
+learn_list_locked(struct p11_module *module, const CK_FUNCTION_LIST *list)
+{
+	const union p11_table *known = atomic_load(&module->table);
+
+	if (known && (known->version.major > list->version.major ||
+		      (known->version.major == list->version.major &&
+		       known->version.minor >= list->version.minor)))
+		return CKR_OK;
+
+	struct p11_module_table *newest = malloc(sizeof *newest);
+	if (!newest)
+		return CKR_HOST_MEMORY;
+	p11_table_complete(&newest->table, list);
+	newest->older = module->tables; /* another thread may be inside a call through it */
+	module->tables = newest;
+	atomic_store_explicit(&module->table, &newest->table, memory_order_release);
+	return CKR_OK;
+}
+
+static struct p11_module *
+module_free(struct p11_module *module)
+{
+	if (!module)
+		return NULL;
+	while (module->tables) {
+		struct p11_module_table *older = module->tables->older;
+		free(module->tables);
+		module->tables = older;
+	}
+	free(module);
+	return NULL;
+}
+
+static struct p11_module *
+module_new_locked(CK_FUNCTION_LIST *list, const void *object)
+{
+	struct p11_module *module = calloc(1, sizeof *module);
+
+	if (!module)
+		return NULL;
+	p11_life_reset(&module->life);
+	module->object = object;
+	module->initialize = initialize_of(list);
+	module->list = list;
+	module->is_ours = object && object == our_object();
+	if (learn_list_locked(module, list) != CKR_OK)
+		return module_free(module);
+	atomic_store(&module->next, atomic_load(&modules.first));
+	atomic_store_explicit(&modules.first, module, memory_order_release);
+	return module;
+}
+
+/*
+ * The module behind a list, new or known, with one reference more. Takes `handle` if the module has
+ * none yet; else it is left to the caller, in *handle.
+ */
+static struct p11_module *
+enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
+{
+	const void *object = object_of(address_of(initialize_of(list)));
+
+	pthread_mutex_lock(&modules.lock);
+	struct p11_module *module = find_locked(object, initialize_of(list));
+	if (module && learn_list_locked(module, list) != CKR_OK)
+		module = NULL;
+	else if (!module)
+		module = module_new_locked(list, object);
+	if (module) {
+		module->n_refs++;
+		if (!module->handle)
+			module->handle = p11_steal(*handle);
+		if (path && !atomic_load(&module->path))
+			atomic_store(&module->path, path);
+	}
+	pthread_mutex_unlock(&modules.lock);
+	return module;
+}
+
+static CK_RV
+check_list(const CK_FUNCTION_LIST *list, const char *label)
+{
+	if (!list)
+		return p11_fail(CKR_GENERAL_ERROR,
+				"module %s: it answered CKR_OK, but gave no function list", label);
+	if (p11_table_n_entries(list->version) == 0)
+		return p11_fail(
+			CKR_GENERAL_ERROR,
+			"module %s: its function list has version %u.%u; 2.x or 3.x is needed",
+			label, list->version.major, list->version.minor);
+	if (!list->C_Initialize || !list->C_Finalize)
+		return p11_fail(CKR_GENERAL_ERROR,
+				"module %s: its function list has no C_Initialize or no C_Finalize",
+				label);
+	return CKR_OK;
+}
+
+/* A symbol of the module: not one of ours that it merely sees because it links to us, unless it is
+ * ourselves. */
+static void *
+symbol_of(void *handle, const char *name)
+{
+	struct link_map *file = NULL;
+	void *symbol = dlsym(handle, name);
+
+	if (symbol && object_of(symbol) == our_object() &&
+	    (dlinfo(handle, RTLD_DI_LINKMAP, &file) != 0 || file != our_object()))
+		return NULL;
+	return symbol;
+}
+
+/*
+ * PKCS#11 3.2, C_GetInterface: its default is the module's own choice. Only the function of the
+ * very object that holds C_GetFunctionList is the module's; a library that it depends on may export
+ * one too.
+ */
+static CK_RV
+list_by_interface(void *handle, const char *path, const void *get_list, CK_FUNCTION_LIST **out)
+{
+	CK_C_GetInterface get_interface =
+		(CK_C_GetInterface)(uintptr_t)symbol_of(handle, "C_GetInterface");
+	CK_UTF8CHAR name[] = "PKCS 11";
+	CK_INTERFACE *interface = NULL;
+
+	if (!get_interface ||
+	    (get_list && object_of((void *)(uintptr_t)get_interface) != object_of(get_list)))
+		return CKR_FUNCTION_NOT_SUPPORTED;
+
+	CK_RV rv = get_interface(name, NULL, &interface, 0);
+	if (rv == CKR_FUNCTION_NOT_SUPPORTED)
+		return rv;
+	if (rv != CKR_OK)
+		return p11_fail(rv, "module %s: C_GetInterface failed with %s", path,
+				p11_rv_name(rv, (char[24]){0}));
+	*out = interface ? interface->pFunctionList : NULL;
+	return check_list(*out, path);
+}
+
+static CK_RV
+list_of_file(void *handle, const char *path, CK_FUNCTION_LIST **out)
+{
+	void *symbol = symbol_of(handle, "C_GetFunctionList");
+	CK_RV rv = list_by_interface(handle, path, symbol, out);
+
+	if (rv != CKR_FUNCTION_NOT_SUPPORTED)
+		return rv;
+	if (!symbol)
+		return p11_fail(CKR_GENERAL_ERROR,
+				"module %s: it has no C_GetFunctionList; it is no PKCS#11 module",
+				path);
+
+	rv = ((CK_C_GetFunctionList)(uintptr_t)symbol)(out);
+	if (rv != CKR_OK)
+		return p11_fail(rv, "module %s: C_GetFunctionList failed with %s", path,
+				p11_rv_name(rv, (char[24]){0}));
+	return check_list(*out, path);
+}
+
+CK_RV
+p11_module_open(const char *path, struct p11_module **out)
+{
+	const char *kept = p11_intern(path);
+	CK_FUNCTION_LIST *list = NULL;
+
+	p11_fork_check();
+	void *handle = kept ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+	if (!handle) {
+		const char *reason = kept ? dlerror() : "no memory";
+		return p11_fail(CKR_GENERAL_ERROR, "module %s: cannot be loaded: %s", path,
+				reason ? reason : "unknown reason");
+	}
+
+	CK_RV rv = list_of_file(handle, path, &list);
+	if (rv == CKR_OK) {
+		*out = enlist(list, kept, &handle);
+		if (!*out)
+			rv = p11_fail(CKR_HOST_MEMORY, "module %s: no memory", path);
+	}
+	if (handle)
+		dlclose(handle);
+	return rv;
+}
+
+CK_RV
+p11_module_adopt(CK_FUNCTION_LIST *list, struct p11_module **out)
+{
+	void *no_handle = NULL;
+
+	p11_fork_check();
+	if (check_list(list, "(given by pointer)") != CKR_OK)
+		return CKR_ARGUMENTS_BAD;
+	*out = enlist(list, NULL, &no_handle);
+	return *out ? CKR_OK : p11_fail(CKR_HOST_MEMORY, "no memory for a module");
+}
+
+struct p11_module *
+p11_module_find(const CK_FUNCTION_LIST *list)
+{
+	const void *object = object_of(address_of(initialize_of(list)));
+
+	p11_fork_check();
+	pthread_mutex_lock(&modules.lock);
+	struct p11_module *module = find_locked(object, initialize_of(list));
+	if (module)
+		module->n_refs++;
+	pthread_mutex_unlock(&modules.lock);
+	return module;
+}
+
+struct p11_module *
+p11_module_ref(struct p11_module *module)
+{
+	pthread_mutex_lock(&modules.lock);
+	module->n_refs++;
+	pthread_mutex_unlock(&modules.lock);
+	return module;
+}
+
+/*
+ * A module that ran stays: its threads, atexit handlers and late callers need its code. Except for
+ * a list made at run time, which belongs to no file: its memory is the consumer's, who may use it
+ * for something else now.
+ */
+static bool
+can_be_forgotten_locked(const struct p11_module *module)
+{
+	return module->n_refs == 0 && (!module->was_started || !module->object);
+}
+
+static void
+unlink_locked(struct p11_module *module)
+{
+	struct p11_module *_Atomic *link = &modules.first;
+
+	while (atomic_load(link) != module)
+		link = &atomic_load(link)->next;
+	atomic_store_explicit(link, atomic_load(&module->next), memory_order_release);
+}
+
+void
+p11_module_unref(struct p11_module *module)
+{
+	if (!module)
+		return;
+
+	pthread_mutex_lock(&modules.lock);
+	module->n_refs--;
+	bool forget = can_be_forgotten_locked(module);
+	if (forget)
+		unlink_locked(module);
+	pthread_mutex_unlock(&modules.lock);
+
+	if (forget) {
+		if (module->handle)
+			dlclose(module->handle);
+		free(atomic_load(&module->shared));
+		module_free(module);
+	}
+}
+
+/*
+ * A module that its consumer loaded is held by us too, from its first start on: the consumer may
+ * dlclose it while another consumer uses it.
+ */
+void
+p11_module_keep(struct p11_module *module)
+{
+	void *handle = NULL;
+
+	if (module->object && !module->handle) {
+		const struct link_map *map = module->object;
+		if (map->l_name[0])
+			handle = dlopen(map->l_name, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+	}
+	pthread_mutex_lock(&modules.lock);
+	module->was_started = true;
+	if (!module->handle)
+		module->handle = p11_steal(handle);
+	pthread_mutex_unlock(&modules.lock);
+	if (handle)
+		dlclose(handle);
+}
+
+const char *
+p11_module_label(const struct p11_module *module)
+{
+	const char *name = atomic_load(&module->name);
+	const char *path = atomic_load(&module->path);
+
+	return name ? name : path ? path : "(unknown)";
+}
+
+void
+p11_module_each_in_child(void (*visit)(struct p11_module *module))
+{
+	for (struct p11_module *module = atomic_load(&modules.first); module;
+	     module = atomic_load(&module->next))
+		visit(module);
+}
+
+static void
+reset_module(struct p11_module *module)
+{
+	p11_life_reset(&module->life);
+	module->must_finalize = false;
+}
+
+static void
+reset_in_child(void)
+{
+	modules.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	p11_module_each_in_child(reset_module);
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	static struct p11_fork_reset row = {.reset = reset_in_child};
+
+	p11_fork_register(&row);
+}

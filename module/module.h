@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One PKCS#11 module of this process, whoever loaded it, and its life: the first user's start calls
+ * its C_Initialize, the last user's stop its C_Finalize. There is one `struct p11_module` for a
+ * module, however many lists, names and paths lead to it; what tells modules apart is the pair
+ * (object that holds its C_Initialize, C_Initialize itself), so the two modules of one file
+ * (softoken) are two, and a file's 2.40 and 3.x lists are one. Nothing here knows configuration,
+ * sessions or slots. Any thread; no lock is held while a module is called.
+ */
+#ifndef P11_MODULE_H
+#define P11_MODULE_H
+
+#include "base/life.h"
+#include "pkcs11/table.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct p11_shared; /* share/shared.h */
+
+struct p11_module {
+	struct p11_life
+		life;       /* users: every consumer that has it initialized, and calls in flight */
+	const void *object; /* constant; load base of the file, NULL for a list made at run time */
+	p11_entry initialize; /* constant; together with `object` its identity */
+	CK_FUNCTION_LIST
+		*list; /* constant; the module's own list: what unmanaged callers are given */
+	const union p11_table *_Atomic
+		table; /* complete, of the highest version seen; old ones stay (see `older`) */
+	const char *_Atomic
+		name; /* interned; for messages: configured name, else path, else "(unknown)" */
+	const char *_Atomic path; /* interned; what was dlopened; NULL if only its list is known */
+	const char *_Atomic
+		reserved;   /* interned; x-init-reserved: its pReserved when we start it, or NULL */
+	bool is_ours;       /* constant; one of our own tables: the proxy, or a managed one */
+	bool was_started;   /* C_Initialize ran once: never unmapped. Guarded by the list's lock */
+	bool must_finalize; /* we initialized it ourselves. Written by who starts or stops it */
+	void *handle;       /* owned, dlopen's; NULL if there is none */
+	unsigned long n_refs; /* guarded by the list's lock */
+	struct p11_module *_Atomic
+		next; /* guarded by the list's lock; single stores, so a child can read it */
+	struct p11_shared *_Atomic
+		shared; /* what share/ keeps about it; owned, as long as the module lives */
+	struct p11_module_table *tables; /* owned; every table that `table` ever pointed to */
+};
+
+/*
+ * Maps the file and takes its list: C_GetInterface("PKCS 11") where the file has its own, else
+ * C_GetFunctionList. The same file again is the same module. `path` is absolute. *out is a new
+ * reference, p11_module_unref() it. CKR_GENERAL_ERROR with a message that names the path if the
+ * file or its list is of no use.
+ */
+CK_RV p11_module_open(const char *path, struct p11_module **out) P11_MUST_USE;
+
+/* The module behind a list that a consumer got elsewhere; known from now on. *out is a new
+ * reference. */
+CK_RV p11_module_adopt(CK_FUNCTION_LIST *list, struct p11_module **out) P11_MUST_USE;
+
+/* The known module behind a list: a new reference, or NULL. */
+struct p11_module *p11_module_find(const CK_FUNCTION_LIST *list) P11_MUST_USE;
+
+struct p11_module *p11_module_ref(struct p11_module *module);
+
+/* Drops a reference. The last one unmaps a module that never ran, and forgets it. NULL is fine. */
+void p11_module_unref(struct p11_module *module);
+
+/* All modules for which `visit` is to be called; in a child's reset, without lock. */
+void p11_module_each_in_child(void (*visit)(struct p11_module *module));
+
+/*
+ * One user more; the first one initializes it, with our own arguments. `reserved`: its pReserved
+ * instead of the configured one, or NULL. Waits at most `wait_ms` (or P11_LIFE_FOREVER) while
+ * another thread starts or stops it, and not at all where this thread is inside some module's
+ * C_Initialize or C_Finalize. *busy (may be NULL) says that this wait was in vain. A module's own
+ * error is returned as it is; each failure leaves a message.
+ */
+CK_RV p11_module_start(struct p11_module *module, void *reserved, int wait_ms,
+		       bool *busy) P11_MUST_USE;
+
+/* One user less; the last one finalizes it. What its C_Finalize answers is only a message. */
+CK_RV p11_module_stop(struct p11_module *module);
+
+/* A user for the length of one call of ours, so that the call cannot enter a module that is down.
+ */
+static inline bool
+p11_module_join(struct p11_module *module)
+{
+	return p11_life_join(&module->life);
+}
+
+void p11_module_leave(struct p11_module *module);
+
+static inline const CK_FUNCTION_LIST_3_2 *
+p11_module_calls(const struct p11_module *module)
+{
+	return &atomic_load_explicit(&module->table, memory_order_acquire)->list;
+}
+
+/* For module/ itself: the module is about to run, and is never unmapped from now on. Called by who
+ * starts it. */
+void p11_module_keep(struct p11_module *module);
+
+/* Its name for a message; never NULL. */
+const char *p11_module_label(const struct p11_module *module);
+
+/* Whether this thread is inside a module's C_Initialize or C_Finalize, called by us. */
+bool p11_module_thread_is_inside(void);
+
+#endif
