@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "share/registry.h"
+
+#include "base/buffer.h"
+#include "base/fork.h"
+#include "base/intern.h"
+#include "base/message.h"
+#include "config/program.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One reading of the configuration, and the modules that were loaded for it. */
+struct reading {
+	struct p11_config_set *set; /* owned */
+	struct p11_module *_Atomic
+		*attached; /* owned; of each module of the set: a reference, or NULL so far */
+};
+
+/* The lock guards everything here. */
+static struct {
+	pthread_mutex_t lock;
+	struct reading *_Atomic reading; /* owned; NULL: nothing read, or forgotten */
+	unsigned long n_holds; /* see p11_registry_hold(); loads that are under way hold it too */
+	struct p11_config_paths paths; /* strings owned; NULL: the built-in ones */
+} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct reading *
+reading_free(struct reading *reading)
+{
+	if (!reading)
+		return NULL;
+	for (size_t i = 0; reading->attached && i < reading->set->n_modules; i++)
+		p11_module_unref(atomic_load(&reading->attached[i]));
+	free(reading->attached);
+	p11_config_set_free(reading->set);
+	free(reading);
+	return NULL;
+}
+
+static struct reading *
+reading_new(const struct p11_config_paths *paths)
+{
+	struct reading *reading = calloc(1, sizeof *reading);
+
+	if (!reading)
+		return NULL;
+	reading->set = p11_config_load(paths);
+	if (reading->set)
+		reading->attached = calloc(reading->set->n_modules + 1, sizeof *reading->attached);
+	return reading->attached ? reading : reading_free(reading);
+}
+
+void
+p11_registry_hold(void)
+{
+	pthread_mutex_lock(&registry.lock);
+	registry.n_holds++;
+	pthread_mutex_unlock(&registry.lock);
+}
+
+void
+p11_registry_release(void)
+{
+	struct reading *forgotten = NULL;
+
+	pthread_mutex_lock(&registry.lock);
+	if (--registry.n_holds == 0)
+		forgotten = atomic_exchange(&registry.reading, NULL);
+	pthread_mutex_unlock(&registry.lock);
+	reading_free(forgotten);
+}
+
+static char *
+dup_or_null(const char *string)
+{
+	return string ? strdup(string) : NULL;
+}
+
+/* A copy that outlives the lock, since files are read without it. */
+static struct p11_config_paths
+paths_dup_locked(void)
+{
+	return (struct p11_config_paths){
+		.system_conf = dup_or_null(registry.paths.system_conf),
+		.user_conf = dup_or_null(registry.paths.user_conf),
+		.package_modules = dup_or_null(registry.paths.package_modules),
+		.system_modules = dup_or_null(registry.paths.system_modules),
+		.user_modules = dup_or_null(registry.paths.user_modules),
+	};
+}
+
+static void
+paths_clear(struct p11_config_paths *paths)
+{
+	free((char *)paths->system_conf);
+	free((char *)paths->user_conf);
+	free((char *)paths->package_modules);
+	free((char *)paths->system_modules);
+	free((char *)paths->user_modules);
+}
+
+/*
+ * The present reading, with one hold more, or a new one. Two threads may read at the same time; the
+ * first that is ready wins. *is_new: read by this call.
+ */
+static struct reading *
+hold_reading(bool *is_new)
+{
+	pthread_mutex_lock(&registry.lock);
+	registry.n_holds++;
+	struct reading *reading = atomic_load(&registry.reading);
+	struct p11_config_paths paths = {0};
+	if (!reading)
+		paths = paths_dup_locked();
+	pthread_mutex_unlock(&registry.lock);
+
+	*is_new = false;
+	if (reading)
+		return reading;
+
+	struct reading *fresh = reading_new(&paths);
+	paths_clear(&paths);
+	pthread_mutex_lock(&registry.lock);
+	reading = atomic_load(&registry.reading);
+	if (!reading) {
+		reading = p11_steal(fresh);
+		atomic_store(&registry.reading, reading);
+		*is_new = true;
+	}
+	pthread_mutex_unlock(&registry.lock);
+	reading_free(fresh);
+	if (!reading)
+		p11_registry_release();
+	return reading;
+}
+
+/* ---- one module ---- */
+
+/* Whether an earlier file, of higher priority or name, has made the same module already. */
+static const char *
+name_of_twin(const struct reading *reading, size_t before, const struct p11_module *module)
+{
+	for (size_t i = 0; i < before; i++) {
+		if (atomic_load(&reading->attached[i]) == module)
+			return p11_config_name(reading->set->modules[i]);
+	}
+	return NULL;
+}
+
+/* Gives the module its name and its options. */
+static void
+describe(struct p11_module *module, const struct p11_config *config, bool verbose)
+{
+	const char *reserved = p11_config_get(config, "x-init-reserved");
+
+	atomic_store(&module->name, p11_intern(p11_config_name(config)));
+	if (verbose) {
+		P11_AUTO_BUFFER text = P11_BUFFER_INIT;
+		p11_buffer_add_format(&text, "%s verbose=yes", reserved ? reserved : "");
+		P11_AUTO_STRING joined = p11_buffer_steal(&text);
+		atomic_store(&module->reserved, p11_intern(joined));
+	} else {
+		atomic_store(&module->reserved, p11_intern(reserved));
+	}
+	if (p11_config_yes(config, "log-calls", false))
+		p11_message(
+			"module %s: log-calls is not available in this version; it works unlogged",
+			p11_config_name(config));
+}
+
+/* Loads the module of the i-th file, unless it is loaded. On success it is attached to the reading.
+ */
+static CK_RV
+attach(struct reading *reading, size_t i, bool verbose)
+{
+	const struct p11_config *config = reading->set->modules[i];
+	struct p11_module *nobody = NULL, *module;
+
+	if (atomic_load(&reading->attached[i]))
+		return CKR_OK;
+
+	CK_RV rv = p11_module_open(p11_config_module_path(config), &module);
+	if (rv != CKR_OK)
+		return rv;
+	if (module->is_ours) {
+		p11_module_unref(module);
+		return p11_fail(
+			CKR_FUNCTION_FAILED,
+			"module %s: %s is p11-kit itself, which cannot be one of its own modules; "
+			"remove the file, or name the vendor's module",
+			p11_config_name(config), p11_config_where(config, "module"));
+	}
+	if (!name_of_twin(reading, i, module))
+		describe(module, config, verbose);
+	if (!atomic_compare_exchange_strong(&reading->attached[i], &nobody, module))
+		p11_module_unref(module); /* another thread was first */
+	return CKR_OK;
+}
+
+/* Whether the i-th file makes a module for this caller at all; says why not where that is worth a
+ * word. */
+static bool
+is_wanted(const struct p11_config *config, unsigned flags)
+{
+	const char *remote = p11_config_get(config, "remote");
+
+	if (!p11_config_enabled(config, p11_program_name(), flags & P11_REGISTRY_BY_PROXY))
+		return false;
+	if ((flags & P11_REGISTRY_TRUSTED) && !p11_config_yes(config, "trust-policy", false))
+		return false;
+	if (remote) {
+		p11_message("module %s: %s: remote modules are not available in this version; it "
+			    "is left out",
+			    p11_config_name(config), p11_config_where(config, "remote"));
+		return false;
+	}
+	return p11_config_module_path(config) != NULL;
+}
+
+static CK_RV
+aborted(const struct p11_config *config, CK_RV rv)
+{
+	char *reason = p11_message_dup();
+
+	p11_message("aborting because module %s is critical: %s", p11_config_name(config),
+		    reason ? reason : "it cannot be loaded");
+	free(reason);
+	return rv;
+}
+
+static CK_RV
+find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found *found,
+	 size_t *n_found)
+{
+	bool verbose = is_new && (flags & P11_REGISTRY_VERBOSE);
+
+	for (size_t i = 0; i < reading->set->n_modules; i++) {
+		const struct p11_config *config = reading->set->modules[i];
+		bool is_critical = !(flags & P11_REGISTRY_NONE_CRITICAL) &&
+				   ((flags & P11_REGISTRY_ALL_CRITICAL) ||
+				    p11_config_yes(config, "critical", false));
+
+		if (!is_wanted(config, flags))
+			continue;
+		CK_RV rv = attach(reading, i, verbose);
+		if (rv != CKR_OK && is_critical)
+			return aborted(config, rv);
+		if (rv != CKR_OK)
+			continue;
+
+		struct p11_module *module = atomic_load(&reading->attached[i]);
+		const char *twin = name_of_twin(reading, i, module);
+		if (twin) {
+			p11_message("module %s: it is the same module as %s, which comes first and "
+				    "stands for "
+				    "both; remove one of the two files",
+				    p11_config_name(config), twin);
+			continue;
+		}
+		found[(*n_found)++] = (struct p11_found){p11_module_ref(module), config};
+		p11_registry_hold();
+	}
+	return CKR_OK;
+}
+
+CK_RV
+p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out)
+{
+	bool is_new;
+	size_t n_found = 0;
+
+	p11_fork_check();
+	struct reading *reading = hold_reading(&is_new);
+	if (!reading)
+		return p11_fail(CKR_HOST_MEMORY, "no memory for the configuration");
+
+	CK_RV rv = CKR_HOST_MEMORY;
+	struct p11_found *found = calloc(reading->set->n_modules + 1, sizeof *found);
+	if (found)
+		rv = find_all(reading, flags, is_new, found, &n_found);
+	if (rv != CKR_OK) {
+		for (size_t i = 0; i < n_found; i++) {
+			p11_module_unref(found[i].module);
+			p11_registry_release();
+		}
+		free(found);
+		p11_registry_release();
+		return rv;
+	}
+	p11_registry_release(); /* our own hold; those of the found ones remain */
+	*out = found;
+	*n_out = n_found;
+	return CKR_OK;
+}
+
+/* ---- questions ---- */
+
+const struct p11_config *
+p11_registry_config_of(const struct p11_module *module)
+{
+	const struct reading *reading =
+		atomic_load_explicit(&registry.reading, memory_order_acquire);
+
+	for (size_t i = 0; reading && i < reading->set->n_modules; i++) {
+		if (atomic_load(&reading->attached[i]) == module)
+			return reading->set->modules[i];
+	}
+	return NULL;
+}
+
+void
+p11_registry_each_slot_base(void (*visit)(CK_ULONG base))
+{
+	const struct reading *reading =
+		atomic_load_explicit(&registry.reading, memory_order_acquire);
+
+	for (size_t i = 0; reading && i < reading->set->n_modules; i++) {
+		CK_ULONG base;
+		if (p11_config_slot_base(reading->set->modules[i], &base))
+			visit(base);
+	}
+}
+
+const struct p11_config *
+p11_registry_global(void)
+{
+	const struct reading *reading =
+		atomic_load_explicit(&registry.reading, memory_order_acquire);
+
+	return reading ? reading->set->global : NULL;
+}
+
+static void
+replace(const char **place, const char *path)
+{
+	char *copy = dup_or_null(path);
+
+	if (!copy)
+		return;
+	free((char *)*place);
+	*place = copy;
+}
+
+void
+p11_registry_override(const struct p11_config_paths *paths)
+{
+	pthread_mutex_lock(&registry.lock);
+	replace(&registry.paths.system_conf, paths->system_conf);
+	replace(&registry.paths.user_conf, paths->user_conf);
+	replace(&registry.paths.package_modules, paths->package_modules);
+	replace(&registry.paths.system_modules, paths->system_modules);
+	replace(&registry.paths.user_modules, paths->user_modules);
+	pthread_mutex_unlock(&registry.lock);
+}
+
+static void
+reset_in_child(void)
+{
+	registry.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	static struct p11_fork_reset row = {.reset = reset_in_child};
+
+	p11_fork_register(&row);
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "share/slots.h"
+
+#include "base/fork.h"
+#include "base/message.h"
+#include "pkcs11/names.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define FIRST_LIST_WAIT_MS 3000
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 60000
+#define RETRY_FACTOR 20
+#define POLL_INTERVAL_MS 100
+
+/* A module that never stops reporting events must not keep its asker for ever. */
+#define MAX_EVENTS_PER_POLL 64
+
+/* A list may grow between the question for its length and the list itself, but not for ever. */
+#define MAX_LIST_TRIES 8
+
+enum presence {
+	PRESENCE_UNKNOWN,
+	PRESENCE_NO,
+	PRESENCE_YES,
+};
+
+struct p11_slot {
+	CK_SLOT_ID id; /* the key */
+	enum presence presence;
+	bool is_listed;
+	bool is_new;              /* in no list yet */
+	unsigned long long event; /* number of its last event; 0: none */
+	UT_hash_handle hh;
+};
+
+/* What a thread brings back from the module, before it is merged. */
+struct answer {
+	CK_SLOT_ID *ids;         /* owned */
+	enum presence *presence; /* owned; NULL if it was not asked for */
+	size_t n;
+};
+
+static struct {
+	pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t happened;
+	unsigned ticket;
+	unsigned long long last_event;
+} events = {.lock = PTHREAD_MUTEX_INITIALIZER, .happened = PTHREAD_COND_INITIALIZER};
+
+long long
+p11_slots_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static struct timespec
+timespec_of_ms(long long ms)
+{
+	return (struct timespec){.tv_sec = (time_t)(ms / 1000),
+				 .tv_nsec = (long)(ms % 1000) * 1000000};
+}
+
+void
+p11_slots_reset(struct p11_slots *slots)
+{
+	*slots = (struct p11_slots){
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.listed = PTHREAD_COND_INITIALIZER,
+	};
+}
+
+/* ---- asking the module, with no lock held ---- */
+
+/* The module's list. A count that it answers is never believed beyond the buffer that it was given.
+ */
+static CK_RV
+ask_list(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
+{
+	CK_RV rv = CKR_BUFFER_TOO_SMALL;
+
+	for (int try = 0; rv == CKR_BUFFER_TOO_SMALL && try < MAX_LIST_TRIES; try++) {
+		CK_ULONG n = 0, size;
+
+		rv = calls->C_GetSlotList(CK_FALSE, NULL, &n);
+		if (rv != CKR_OK)
+			return rv;
+		size = n + 8; /* a few may come meanwhile */
+		free(answer->ids);
+		answer->ids = size > n ? calloc(size, sizeof *answer->ids) : NULL;
+		if (!answer->ids)
+			return CKR_HOST_MEMORY;
+		n = size;
+		rv = calls->C_GetSlotList(CK_FALSE, answer->ids, &n);
+		answer->n = n < size ? n : size;
+	}
+	return rv;
+}
+
+static CK_RV
+ask_presence(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
+{
+	answer->presence = calloc(answer->n + 1, sizeof *answer->presence);
+	if (!answer->presence)
+		return CKR_HOST_MEMORY;
+	for (size_t i = 0; i < answer->n; i++) {
+		CK_SLOT_INFO info = {.flags = 0};
+		CK_RV rv = calls->C_GetSlotInfo(answer->ids[i], &info);
+		/* A slot that cannot tell its state is left out of the lists with a token, and
+		 * hurts no other. */
+		answer->presence[i] = rv == CKR_OK && (info.flags & CKF_TOKEN_PRESENT)
+					      ? PRESENCE_YES
+					      : PRESENCE_NO;
+	}
+	return CKR_OK;
+}
+
+static CK_RV
+ask(struct p11_module *module, bool presence, struct answer *answer)
+{
+	if (!p11_module_join(module))
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	CK_RV rv = ask_list(p11_module_calls(module), answer);
+	if (rv == CKR_OK && presence)
+		rv = ask_presence(p11_module_calls(module), answer);
+	p11_module_leave(module);
+	return rv;
+}
+
+/* ---- what was seen ---- */
+
+static struct p11_slot *
+slot_locked(struct p11_slots *slots, CK_SLOT_ID id)
+{
+	struct p11_slot *slot;
+
+	HASH_FIND(hh, slots->by_id, &id, sizeof id, slot);
+	if (slot)
+		return slot;
+	slot = calloc(1, sizeof *slot);
+	if (!slot)
+		return NULL;
+	slot->id = id;
+	slot->is_new = true;
+	HASH_ADD(hh, slots->by_id, id, sizeof slot->id, slot);
+	if (!slot->hh.tbl) {
+		free(slot);
+		return NULL;
+	}
+	return slot;
+}
+
+static void
+raise_locked(struct p11_slot *slot)
+{
+	pthread_mutex_lock(&events.lock);
+	slot->event = ++events.last_event;
+	events.ticket++;
+	pthread_cond_broadcast(&events.happened);
+	pthread_mutex_unlock(&events.lock);
+}
+
+/* A change of a slot's token is an event, unless the module reports its events itself. */
+static void
+see_presence_locked(struct p11_slots *slots, struct p11_slot *slot, enum presence presence)
+{
+	if (slot->presence != PRESENCE_UNKNOWN && slot->presence != presence &&
+	    slots->events != P11_EVENTS_NATIVE)
+		raise_locked(slot);
+	slot->presence = presence;
+}
+
+static CK_RV
+merge_locked(struct p11_slots *slots, const struct answer *answer)
+{
+	struct p11_slot **order = calloc(answer->n + 1, sizeof *order);
+	struct p11_slot *slot, *next;
+	size_t n = 0;
+
+	if (!order)
+		return CKR_HOST_MEMORY;
+	HASH_ITER(hh, slots->by_id, slot, next)
+	slot->is_listed = false;
+	for (size_t i = 0; i < answer->n; i++) {
+		slot = slot_locked(slots, answer->ids[i]);
+		if (!slot || slot->is_listed) /* no memory, or named twice */
+			continue;
+		if (slots->is_known &&
+		    slot->is_new) /* it came after the first list: nothing was there before */
+			slot->presence = PRESENCE_NO;
+		slot->is_new = false;
+		slot->is_listed = true;
+		if (answer->presence)
+			see_presence_locked(slots, slot, answer->presence[i]);
+		order[n++] = slot;
+	}
+	HASH_ITER(hh, slots->by_id, slot, next)
+	{
+		if (!slot->is_listed)
+			see_presence_locked(slots, slot, PRESENCE_NO);
+	}
+	free(slots->order);
+	slots->lacks_presence = false;
+	for (size_t i = 0; i < n; i++)
+		slots->lacks_presence |= order[i]->presence == PRESENCE_UNKNOWN;
+	slots->order = order;
+	slots->n_order = n;
+	slots->is_known = true;
+	return CKR_OK;
+}
+
+static void
+pause_locked(struct p11_slots *slots, long long took_ms)
+{
+	long long pause = took_ms * RETRY_FACTOR;
+
+	pause = pause < RETRY_MIN_MS ? RETRY_MIN_MS : pause > RETRY_MAX_MS ? RETRY_MAX_MS : pause;
+	slots->retry_at_ms = p11_slots_now_ms() + pause;
+}
+
+/* Whether the last list answers the question. */
+static bool
+is_answered_locked(const struct p11_slots *slots, bool presence)
+{
+	return slots->is_known && !(presence && slots->lacks_presence);
+}
+
+/*
+ * Becomes the one that asks. False: another thread is asking. With `wait` the caller waits for that
+ * one, but only where nothing is known yet; then its answer is taken for ours.
+ */
+static bool
+begin_asking_locked(struct p11_slots *slots, bool presence, bool wait)
+{
+	struct timespec deadline = timespec_of_ms(p11_slots_now_ms() + FIRST_LIST_WAIT_MS);
+	bool waited = false;
+
+	while (wait && slots->is_busy && !is_answered_locked(slots, presence)) {
+		waited = true;
+		if (pthread_cond_clockwait(&slots->listed, &slots->lock, CLOCK_MONOTONIC,
+					   &deadline) == ETIMEDOUT)
+			break;
+	}
+	if (slots->is_busy || (waited && is_answered_locked(slots, presence)))
+		return false;
+	slots->is_busy = true;
+	return true;
+}
+
+static void
+end_asking_locked(struct p11_slots *slots)
+{
+	slots->is_busy = false;
+	pthread_cond_broadcast(&slots->listed);
+}
+
+static CK_RV
+refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presence)
+{
+	struct answer answer = {NULL};
+	unsigned generation = p11_fork_generation();
+	long long began = p11_slots_now_ms();
+	CK_RV rv = ask(module, presence, &answer);
+
+	/* The module forked, and this is the child: what the lock guards is new, and not ours to
+	 * end. */
+	if (generation == p11_fork_generation()) {
+		pthread_mutex_lock(&slots->lock);
+		if (rv == CKR_OK)
+			rv = merge_locked(slots, &answer);
+		else
+			pause_locked(slots, p11_slots_now_ms() - began);
+		end_asking_locked(slots);
+		pthread_mutex_unlock(&slots->lock);
+	}
+	free(answer.ids);
+	free(answer.presence);
+	if (rv != CKR_OK)
+		p11_message(
+			"module %s: its slots cannot be listed: %s; those seen last are shown, and "
+			"it is asked again later",
+			p11_module_label(module), p11_rv_name(rv, (char[24]){0}));
+	return rv;
+}
+
+CK_RV
+p11_slots_refresh(struct p11_slots *slots, struct p11_module *module, bool presence, bool now)
+{
+	P11_NO_CANCEL;
+	bool is_asker = false;
+
+	pthread_mutex_lock(&slots->lock);
+	if (now || p11_slots_now_ms() >= slots->retry_at_ms)
+		is_asker = begin_asking_locked(slots, presence, !p11_module_thread_is_inside());
+	pthread_mutex_unlock(&slots->lock);
+	return is_asker ? refresh_as_asker(slots, module, presence) : CKR_OK;
+}
+
+CK_RV
+p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out, size_t *n_out)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&slots->lock);
+	CK_SLOT_ID *ids = calloc(slots->n_order + 1, sizeof *ids);
+	for (size_t i = 0; ids && i < slots->n_order; i++) {
+		if (!present || slots->order[i]->presence == PRESENCE_YES)
+			ids[n++] = slots->order[i]->id;
+	}
+	pthread_mutex_unlock(&slots->lock);
+	if (!ids)
+		return p11_fail(CKR_HOST_MEMORY, "no memory for a list of slots");
+	*out = ids;
+	*n_out = n;
+	return CKR_OK;
+}
+
+void
+p11_slots_failed(struct p11_slots *slots, long long took_ms)
+{
+	pthread_mutex_lock(&slots->lock);
+	pause_locked(slots, took_ms);
+	pthread_mutex_unlock(&slots->lock);
+}
+
+bool
+p11_slots_may_retry(struct p11_slots *slots)
+{
+	pthread_mutex_lock(&slots->lock);
+	bool may = p11_slots_now_ms() >= slots->retry_at_ms;
+	pthread_mutex_unlock(&slots->lock);
+	return may;
+}
+
+/* ---- events ---- */
+
+/*
+ * The module has turned out to report its events: those that were concluded from its lists
+ * meanwhile are forgotten, since it will report them too.
+ */
+static void
+believe_module_locked(struct p11_slots *slots)
+{
+	struct p11_slot *slot, *next;
+
+	if (slots->events == P11_EVENTS_NATIVE)
+		return;
+	slots->events = P11_EVENTS_NATIVE;
+	HASH_ITER(hh, slots->by_id, slot, next)
+	slot->event = 0;
+}
+
+/* Asks for its events without blocking. CKR_NO_EVENT when there are no more. */
+static CK_RV
+ask_events(struct p11_module *module, CK_SLOT_ID ids[MAX_EVENTS_PER_POLL], size_t *n)
+{
+	CK_RV rv = CKR_OK;
+
+	*n = 0;
+	if (!p11_module_join(module))
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	while (rv == CKR_OK && *n < MAX_EVENTS_PER_POLL) {
+		rv = p11_module_calls(module)->C_WaitForSlotEvent(CKF_DONT_BLOCK, &ids[*n], NULL);
+		if (rv == CKR_OK)
+			(*n)++;
+	}
+	p11_module_leave(module);
+	return rv;
+}
+
+/* True: the module cannot tell, its lists must be compared. */
+static bool
+poll_events(struct p11_slots *slots, struct p11_module *module)
+{
+	CK_SLOT_ID ids[MAX_EVENTS_PER_POLL];
+	unsigned generation = p11_fork_generation();
+	size_t n;
+	CK_RV rv = ask_events(module, ids, &n);
+
+	if (generation != p11_fork_generation())
+		return false;
+	pthread_mutex_lock(&slots->lock);
+	bool cannot = rv == CKR_FUNCTION_NOT_SUPPORTED && n == 0;
+	if (cannot)
+		slots->events = P11_EVENTS_BY_LIST;
+	else if (rv == CKR_OK || rv == CKR_NO_EVENT)
+		believe_module_locked(slots);
+	for (size_t i = 0; i < n; i++) {
+		struct p11_slot *slot = slot_locked(slots, ids[i]);
+		if (slot)
+			raise_locked(slot);
+	}
+	end_asking_locked(slots);
+	pthread_mutex_unlock(&slots->lock);
+	return cannot;
+}
+
+void
+p11_slots_poll(struct p11_slots *slots, struct p11_module *module)
+{
+	P11_NO_CANCEL;
+	long long now = p11_slots_now_ms();
+	bool is_asker = false, by_list = false;
+
+	pthread_mutex_lock(&slots->lock);
+	if (now >= slots->poll_at_ms) {
+		by_list = slots->events == P11_EVENTS_BY_LIST;
+		is_asker = !by_list && begin_asking_locked(slots, false, false);
+		slots->poll_at_ms = now + POLL_INTERVAL_MS / 2;
+	}
+	pthread_mutex_unlock(&slots->lock);
+
+	if (is_asker)
+		by_list = poll_events(slots, module);
+	if (by_list)
+		(void)p11_slots_refresh(slots, module, true, false);
+}
+
+bool
+p11_slots_event_after(struct p11_slots *slots, unsigned long long after, unsigned long long *event,
+		      CK_SLOT_ID *id)
+{
+	struct p11_slot *slot, *next;
+	bool found = false;
+
+	pthread_mutex_lock(&slots->lock);
+	HASH_ITER(hh, slots->by_id, slot, next)
+	{
+		if (slot->event > after && slot->event < *event) {
+			*event = slot->event;
+			*id = slot->id;
+			found = true;
+		}
+	}
+	pthread_mutex_unlock(&slots->lock);
+	return found;
+}
+
+unsigned long long
+p11_slots_last_event(void)
+{
+	pthread_mutex_lock(&events.lock);
+	unsigned long long last = events.last_event;
+	pthread_mutex_unlock(&events.lock);
+	return last;
+}
+
+unsigned
+p11_slots_ticket(void)
+{
+	pthread_mutex_lock(&events.lock);
+	unsigned ticket = events.ticket;
+	pthread_mutex_unlock(&events.lock);
+	return ticket;
+}
+
+void
+p11_slots_wait(unsigned ticket, int wait_ms)
+{
+	P11_NO_CANCEL;
+	struct timespec deadline = timespec_of_ms(p11_slots_now_ms() + wait_ms);
+
+	pthread_mutex_lock(&events.lock);
+	while (events.ticket == ticket) {
+		if (pthread_cond_clockwait(&events.happened, &events.lock, CLOCK_MONOTONIC,
+					   &deadline) == ETIMEDOUT)
+			break;
+	}
+	pthread_mutex_unlock(&events.lock);
+}
+
+void
+p11_slots_wake(void)
+{
+	pthread_mutex_lock(&events.lock);
+	events.ticket++;
+	pthread_cond_broadcast(&events.happened);
+	pthread_mutex_unlock(&events.lock);
+}
+
+static void
+reset_in_child(void)
+{
+	events.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	events.happened = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	static struct p11_fork_reset row = {.reset = reset_in_child};
+
+	p11_fork_register(&row);
+}

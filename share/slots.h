@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The slots of one module as last seen, shared by all its consumers: the list, which slots hold a
+ * token, and events. Each module is asked by at most one thread at a time, with no lock held;
+ * whoever comes meanwhile gets what was seen last. A slot stays known when it vanishes. Ids here
+ * are the module's own.
+ *
+ * An event gives its slot the next number of one counter of the process; a consumer remembers the
+ * last number that it was told. So nobody takes another's event, and several events of a slot
+ * become one, as PKCS#11 allows.
+ */
+#ifndef P11_SLOTS_H
+#define P11_SLOTS_H
+
+#include "base/base.h"
+#include "module/module.h"
+
+#include <p11-kit/pkcs11.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct p11_slot;
+
+struct p11_slots {
+	pthread_mutex_t lock;  /* guards all that follows */
+	pthread_cond_t listed; /* `is_busy` became false */
+	bool is_busy;          /* a thread is asking the module */
+	bool is_known;         /* it has answered once */
+	bool lacks_presence;   /* of some slot in `order` nobody asked yet whether it has a token */
+	struct p11_slot *by_id;  /* owned; a uthash of all that were ever seen */
+	struct p11_slot **order; /* owned; those of the last list, in the module's order */
+	size_t n_order;
+	enum { P11_EVENTS_UNKNOWN, P11_EVENTS_NATIVE, P11_EVENTS_BY_LIST } events;
+	long long poll_at_ms;  /* events are not asked for before (monotonic clock) */
+	long long retry_at_ms; /* it failed to start or list: not asked again before */
+};
+
+/* New, or in a child: nothing known. */
+void p11_slots_reset(struct p11_slots *slots);
+
+/*
+ * Asks the module for its slots, and with `presence` each slot for its token, unless another thread
+ * is just asking or (without `now`) its pause after a failure is not over. Waits (at most 3 s) only
+ * for the very first list. CKR_OK also where nothing was asked; a module's failure is returned and
+ * said in a message, and what was seen last stays.
+ */
+CK_RV p11_slots_refresh(struct p11_slots *slots, struct p11_module *module, bool presence,
+			bool now);
+
+/* Copies the ids of the last list (only those with a token, with `present`), in order; *out is the
+ * caller's, free() it. */
+CK_RV p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out,
+		     size_t *n_out) P11_MUST_USE;
+
+/* Starting the module failed after `took_ms`: it is left alone for 20 times as long, at least 1 s,
+ * at most 60 s. */
+void p11_slots_failed(struct p11_slots *slots, long long took_ms);
+
+/* Whether its pause after a failure is over. */
+bool p11_slots_may_retry(struct p11_slots *slots);
+
+/* Asks the module for events, if it is time to and no other thread does. */
+void p11_slots_poll(struct p11_slots *slots, struct p11_module *module);
+
+/* The oldest event after number `after`, if it is older than *event: sets *event and *slot. */
+bool p11_slots_event_after(struct p11_slots *slots, unsigned long long after,
+			   unsigned long long *event, CK_SLOT_ID *slot);
+
+/* The number of the last event so far: where a new consumer begins. */
+unsigned long long p11_slots_last_event(void);
+
+/*
+ * Waiting for events: take a ticket, look, and wait; returns at once if anything happened since the
+ * ticket was taken. p11_slots_wake() is such a happening too: somebody's C_Finalize.
+ */
+unsigned p11_slots_ticket(void);
+void p11_slots_wait(unsigned ticket, int wait_ms);
+void p11_slots_wake(void);
+
+long long p11_slots_now_ms(void);
+
+#endif
