@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who gets which instance. A look-up gets one that is free: one that the same library and the same
+ * thread obtained and has not begun to initialize (so the lists of several versions that a caller
+ * obtains first share one state), or one that the same library finalized; else a new one. An
+ * initialized instance is never handed out again, unless the pool is dry; that rule carries the
+ * safety, the library is only a hint.
+ */
+#include "proxy/proxy.h"
+
+#include "base/fork.h"
+#include "base/intern.h"
+#include "base/message.h"
+#include "proxy/forward.h"
+#include "proxy/instance.h"
+#include "proxy/numbering.h"
+#include "share/registry.h"
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of instances that one library obtained and never initialized, this many are kept apart. */
+#define MAX_OBTAINED 16
+
+/* ---- configuration ---- */
+
+static void
+links_free(struct p11_links *links)
+{
+	if (!links)
+		return;
+	for (size_t i = 0; i < links->n_links; i++) {
+		p11_module_unref(links->links[i].module);
+		p11_registry_release();
+	}
+	free(links);
+}
+
+/* Takes what was found, also on failure. */
+static struct p11_links *
+links_new(const struct p11_found *found, size_t n_found)
+{
+	struct p11_links *links = calloc(1, sizeof *links + n_found * sizeof links->links[0]);
+
+	for (size_t i = 0; i < n_found; i++) {
+		struct p11_shared *shared = links ? p11_shared_of(found[i].module) : NULL;
+		if (!shared) {
+			p11_module_unref(found[i].module);
+			p11_registry_release();
+			continue;
+		}
+		struct p11_link *link = &links->links[links->n_links++];
+		link->module = found[i].module;
+		link->slots = &shared->slots;
+		link->name = p11_intern(p11_config_name(found[i].config));
+		link->has_base = p11_config_slot_base(found[i].config, &link->base);
+		link->is_critical = p11_config_yes(found[i].config, "critical", false);
+	}
+	return links;
+}
+
+static bool
+is_same(const struct p11_links *a, const struct p11_links *b)
+{
+	if (!a || a->n_links != b->n_links)
+		return false;
+	for (size_t i = 0; i < a->n_links; i++) {
+		const struct p11_link *x = &a->links[i], *y = &b->links[i];
+		if (x->module != y->module || x->name != y->name || x->has_base != y->has_base ||
+		    x->base != y->base || x->is_critical != y->is_critical)
+			return false;
+	}
+	return true;
+}
+
+/* Gives the instance these links, unless it has the same already, or is initialized. */
+static void
+set_links(struct p11_instance *instance, struct p11_links *links)
+{
+	bool is_set = false;
+
+	pthread_mutex_lock(&p11_proxy_lock);
+	struct p11_links *known = atomic_load(&instance->links);
+	if (instance->n_inits == 0 && !is_same(known, links)) {
+		links->older = known;
+		atomic_store_explicit(&instance->links, links, memory_order_release);
+		is_set = true;
+	}
+	pthread_mutex_unlock(&p11_proxy_lock);
+	if (!is_set)
+		links_free(links);
+}
+
+CK_RV
+p11_instance_configure(struct p11_instance *instance, bool strict)
+{
+	unsigned flags = P11_REGISTRY_BY_PROXY | (strict ? 0 : P11_REGISTRY_NONE_CRITICAL);
+	struct p11_found *found;
+	size_t n_found;
+	p11_registry_hold();
+	CK_RV rv = p11_registry_load(flags, &found, &n_found);
+
+	if (rv != CKR_OK) {
+		p11_registry_release();
+		return rv;
+	}
+	p11_registry_each_slot_base(p11_numbering_keep_free);
+	struct p11_links *links = links_new(found, n_found);
+	p11_registry_release();
+	free(found);
+	if (!links)
+		return p11_fail(CKR_HOST_MEMORY, "no memory for the proxy");
+	set_links(instance, links);
+	return CKR_OK;
+}
+
+/* ---- tables ---- */
+
+static CK_RV
+get_function_list(CK_FUNCTION_LIST_PTR_PTR out, void *context)
+{
+	if (!out)
+		return p11_fail(CKR_ARGUMENTS_BAD, "C_GetFunctionList needs a place for the list");
+	*out = p11_context_list(p11_instance_number(context), P11_LIST_2_40);
+	return *out ? CKR_OK : p11_fail(CKR_HOST_MEMORY, "no memory for a function list");
+}
+
+static CK_RV
+get_interface(CK_UTF8CHAR_PTR name, CK_VERSION_PTR version, CK_INTERFACE_PTR_PTR out,
+	      CK_FLAGS flags, void *context)
+{
+	struct p11_instance *instance = context;
+	CK_RV rv =
+		p11_context_get_interface(p11_instance_number(instance), name, version, out, flags);
+
+	if (rv == CKR_OK && (!version || version->major == 3))
+		atomic_store(&instance->has_3x, true);
+	return rv;
+}
+
+static CK_RV
+get_interface_list(CK_INTERFACE_PTR list, CK_ULONG_PTR count, void *context)
+{
+	static const enum p11_list which[] = {P11_LIST_3_2, P11_LIST_2_40};
+	struct p11_instance *instance = context;
+	CK_RV rv = p11_context_get_interface_list(p11_instance_number(instance), which,
+						  P11_N_ELEMENTS(which), list, count);
+
+	if (rv == CKR_OK && list)
+		atomic_store(&instance->has_3x, true);
+	return rv;
+}
+
+static const struct p11_bound_ops proxy_ops = {
+	.C_Initialize = p11_instance_initialize,
+	.C_Finalize = p11_instance_finalize,
+	.C_GetInfo = p11_instance_get_info,
+	.C_GetFunctionList = get_function_list,
+	.C_GetInterfaceList = get_interface_list,
+	.C_GetInterface = get_interface,
+	.C_GetSlotList = p11_instance_get_slot_list,
+	.C_GetSlotInfo = p11_instance_get_slot_info,
+	.C_GetTokenInfo = p11_instance_get_token_info,
+	.C_GetMechanismList = p11_instance_get_mechanism_list,
+	.C_GetMechanismInfo = p11_instance_get_mechanism_info,
+	.C_InitToken = p11_instance_init_token,
+	.C_OpenSession = p11_instance_open_session,
+	.C_CloseSession = p11_instance_close_session,
+	.C_CloseAllSessions = p11_instance_close_all_sessions,
+	.C_WaitForSlotEvent = p11_instance_wait_for_slot_event,
+};
+
+/* Constant, whatever the instance's state: consumers copy the proxy's functions at any time. */
+static p11_entry
+proxy_entry(unsigned number, enum p11_call_id call)
+{
+	p11_entry bound = p11_bound_entry(number, call);
+
+	return bound ? bound : p11_forward_entry(call);
+}
+
+const struct p11_context_kind p11_proxy_kind = {&proxy_ops, proxy_entry};
+
+/* ---- claiming ---- */
+
+static const void *
+library_of(const void *caller)
+{
+	Dl_info info;
+
+	return dladdr(caller, &info) ? info.dli_fbase : NULL;
+}
+
+static bool
+is_older(const struct p11_instance *a, const struct p11_instance *b)
+{
+	return !b || a->obtained < b->obtained;
+}
+
+/* What there is to choose from, each the oldest of its sort; NULL: none. */
+struct choice {
+	struct p11_instance *of_thread;      /* the same library and thread obtained it */
+	struct p11_instance *finalized;      /* the same library finalized it */
+	struct p11_instance *obtained;       /* the same library, another thread */
+	unsigned n_obtained;                 /* of the same library */
+	struct p11_instance *free_elsewhere; /* another library's, not initialized */
+	struct p11_instance *any;
+};
+
+static struct choice
+choose_locked(const void *library)
+{
+	struct choice choice = {0};
+
+	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+		struct p11_instance *instance = &p11_instances[i];
+		bool is_obtained = instance->state == P11_INSTANCE_OBTAINED;
+		bool is_free = is_obtained || instance->state == P11_INSTANCE_FINALIZED;
+		struct p11_instance **sort = NULL;
+
+		if (instance->state == P11_INSTANCE_UNUSED)
+			continue;
+		if (is_older(instance, choice.any))
+			choice.any = instance;
+		if (instance->library != library)
+			sort = is_free ? &choice.free_elsewhere : NULL;
+		else if (is_obtained && pthread_equal(instance->thread, pthread_self()))
+			sort = &choice.of_thread;
+		else if (is_free)
+			sort = is_obtained ? &choice.obtained : &choice.finalized;
+		if (sort && is_older(instance, *sort))
+			*sort = instance;
+		choice.n_obtained += is_obtained && instance->library == library;
+	}
+	return choice;
+}
+
+/* A context that no proxy had yet, NULL if there is none. */
+static struct p11_instance *
+new_locked(bool first)
+{
+	int number = p11_context_take(first);
+
+	return number == P11_NO_CONTEXT ? NULL : &p11_instances[number];
+}
+
+/* *is_new: its context is still to be begun. *is_dry: the pool has none left, and it is another
+ * consumer's. */
+static struct p11_instance *
+claim_locked(const void *library, bool *is_new, bool *is_dry)
+{
+	static unsigned long long n_lookups;
+	struct choice choice = choose_locked(library);
+	struct p11_instance *claimed = choice.of_thread ? choice.of_thread : choice.finalized;
+
+	if (!claimed && choice.n_obtained >= MAX_OBTAINED)
+		claimed = choice.obtained;
+	if (!claimed) {
+		claimed = new_locked(!choice.any);
+		*is_new = claimed != NULL;
+	}
+	if (!claimed) {
+		claimed = choice.free_elsewhere;
+		*is_dry = !claimed;
+	}
+	if (!claimed)
+		claimed = choice.any;
+	if (!claimed)
+		return NULL;
+
+	if (claimed->state != P11_INSTANCE_UP)
+		claimed->state = P11_INSTANCE_OBTAINED;
+	claimed->library = library;
+	claimed->thread = pthread_self();
+	claimed->obtained = ++n_lookups;
+	return claimed;
+}
+
+/* The instance that this look-up gets; its modules are mapped now, since sandboxes close before
+ * C_Initialize. */
+static CK_RV
+look_up(const void *caller, struct p11_instance **out)
+{
+	const void *library = library_of(caller);
+	bool is_new = false, is_dry = false;
+
+	p11_fork_check();
+	pthread_mutex_lock(&p11_proxy_lock);
+	struct p11_instance *claimed = claim_locked(library, &is_new, &is_dry);
+	pthread_mutex_unlock(&p11_proxy_lock);
+	if (!claimed)
+		return p11_fail(CKR_HOST_MEMORY, "all %u function tables are in use; release some",
+				P11_N_CONTEXTS);
+
+	CK_RV rv = p11_instance_configure(claimed, false);
+	if (is_new)
+		p11_context_begin(p11_instance_number(claimed), &p11_proxy_kind, claimed);
+	if (is_dry)
+		p11_message("all %u function tables are in use; this consumer shares one, and its "
+			    "slots and "
+			    "sessions, with another",
+			    P11_N_CONTEXTS);
+	*out = claimed;
+	return atomic_load(&claimed->links) ? CKR_OK : rv;
+}
+
+/* ---- the three look-ups ---- */
+
+CK_RV
+p11_proxy_get_function_list(const void *caller, CK_FUNCTION_LIST_PTR_PTR list)
+{
+	struct p11_instance *instance;
+
+	if (!list)
+		return p11_fail(CKR_ARGUMENTS_BAD, "C_GetFunctionList needs a place for the list");
+	CK_RV rv = look_up(caller, &instance);
+	return rv == CKR_OK ? get_function_list(list, instance) : rv;
+}
+
+CK_RV
+p11_proxy_get_interface(const void *caller, const CK_UTF8CHAR *name, const CK_VERSION *version,
+			CK_INTERFACE_PTR_PTR interface, CK_FLAGS flags)
+{
+	struct p11_instance *instance;
+
+	if (!interface)
+		return p11_fail(CKR_ARGUMENTS_BAD,
+				"C_GetInterface needs a place for the interface");
+	CK_RV rv = look_up(caller, &instance);
+	return rv == CKR_OK ? get_interface((CK_UTF8CHAR_PTR)(uintptr_t)name,
+					    (CK_VERSION_PTR)(uintptr_t)version, interface, flags,
+					    instance)
+			    : rv;
+}
+
+CK_RV
+p11_proxy_get_interface_list(const void *caller, CK_INTERFACE_PTR list, CK_ULONG_PTR count)
+{
+	struct p11_instance *instance;
+
+	if (!count)
+		return p11_fail(CKR_ARGUMENTS_BAD,
+				"C_GetInterfaceList needs a place for the count");
+	CK_RV rv = look_up(caller, &instance);
+	return rv == CKR_OK ? get_interface_list(list, count, instance) : rv;
+}
+
+/* A child has no consumer that is initialized; what the parent's sessions and lists were is
+ * abandoned. */
+static void
+reset_in_child(void)
+{
+	p11_proxy_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+		struct p11_instance *instance = &p11_instances[i];
+		struct p11_links *links = atomic_load(&instance->links);
+
+		if (!links)
+			continue;
+		instance->n_inits = 0;
+		instance->snapshots = NULL;
+		atomic_store(&instance->owner, 0);
+		if (instance->state == P11_INSTANCE_UP)
+			instance->state = P11_INSTANCE_FINALIZED;
+		for (size_t j = 0; j < links->n_links; j++)
+			atomic_store(&links->links[j].up_for, 0);
+	}
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	static struct p11_fork_reset row = {.reset = reset_in_child};
+
+	p11_fork_register(&row);
+}

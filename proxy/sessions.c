@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening and closing. The calls in between are generated: they find their way by the handle alone.
+ */
+#include "proxy/instance.h"
+
+#include "base/fork.h"
+#include "base/message.h"
+#include "pkcs11/names.h"
+#include "share/handle.h"
+
+/*
+ * What the module calls instead of the consumer's callback: the same with our handle. A late call
+ * for a session that is gone finds an entry of another session; the module's handle tells them
+ * apart.
+ */
+static CK_RV
+notify_consumer(CK_SESSION_HANDLE session, CK_NOTIFICATION event, CK_VOID_PTR application)
+{
+	struct p11_handle *entry = application;
+	CK_ULONG ours = atomic_load_explicit(&entry->ours, memory_order_acquire);
+	CK_NOTIFY notify = atomic_load_explicit(&entry->notify, memory_order_acquire);
+	void *argument = atomic_load_explicit(&entry->application, memory_order_acquire);
+	bool is_open = atomic_load_explicit(&entry->handle, memory_order_acquire) == ours;
+
+	if (!notify || (is_open && atomic_load(&entry->session) != session))
+		return CKR_OK;
+	return notify(ours, event, argument);
+}
+
+static CK_RV
+close_in_module(struct p11_handle *entry)
+{
+	struct p11_module *module = atomic_load(&entry->module);
+	CK_RV rv = CKR_SESSION_HANDLE_INVALID;
+
+	if (p11_module_join(module)) {
+		rv = p11_module_calls(module)->C_CloseSession(atomic_load(&entry->session));
+		p11_module_leave(module);
+	}
+	return rv;
+}
+
+/*
+ * Closes a session that was claimed for `owner`. A module that refuses keeps it, under the same
+ * handle; but not for an owner that has been finalized meanwhile, whose C_Finalize could not see
+ * it.
+ */
+static CK_RV
+close_claimed(struct p11_instance *instance, struct p11_handle *entry, unsigned long long owner)
+{
+	CK_ULONG handle = atomic_load(&entry->ours);
+	CK_RV rv = close_in_module(entry);
+
+	if (p11_session_is_gone(rv)) {
+		p11_handle_release(entry);
+		return rv;
+	}
+	p11_handle_restore(entry);
+	if (atomic_load(&instance->owner) != owner && p11_handle_claim(entry, handle))
+		p11_handle_release(entry);
+	return rv;
+}
+
+/* The opened session becomes the consumer's, unless that was finalized meanwhile: then it is
+ * closed, by us or by that. */
+static CK_RV
+hand_over(struct p11_instance *instance, struct p11_handle *entry, const struct p11_route *route,
+	  CK_SESSION_HANDLE session, CK_SESSION_HANDLE_PTR out)
+{
+	CK_SESSION_HANDLE handle = p11_handle_publish(entry, route->calls, session);
+
+	if (atomic_load(&instance->owner) == route->owner) {
+		*out = handle;
+		return CKR_OK;
+	}
+	if (p11_handle_claim(entry, handle)) {
+		(void)close_in_module(entry);
+		p11_handle_release(entry);
+	}
+	return CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
+CK_RV
+p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application,
+			  CK_NOTIFY notify, CK_SESSION_HANDLE_PTR out, void *context)
+{
+	struct p11_instance *instance = context;
+	struct p11_route route;
+	CK_SESSION_HANDLE session = 0;
+
+	p11_fork_check();
+	if (!out)
+		return p11_fail(CKR_ARGUMENTS_BAD, "C_OpenSession needs a place for the handle");
+	unsigned generation = p11_fork_generation();
+	CK_RV rv = p11_route_enter(instance, slot, &route);
+	if (rv != CKR_OK)
+		return rv;
+
+	struct p11_handle *entry =
+		p11_handle_reserve(route.owner, route.module, slot, notify, application);
+	if (!entry) {
+		p11_route_leave(&route);
+		return p11_fail(CKR_HOST_MEMORY, "no memory for a session");
+	}
+	rv = route.calls->C_OpenSession(route.slot, flags, notify ? entry : application,
+					notify ? notify_consumer : NULL, &session);
+	if (generation != p11_fork_generation())
+		return CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
+
+	if (rv == CKR_OK)
+		rv = hand_over(instance, entry, &route, session, out);
+	else
+		p11_handle_release(entry);
+	p11_route_leave(&route);
+	return rv;
+}
+
+CK_RV
+p11_instance_close_session(CK_SESSION_HANDLE session, void *context)
+{
+	struct p11_instance *instance = context;
+
+	p11_fork_check();
+	unsigned long long owner = atomic_load(&instance->owner);
+	if (owner == 0)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+
+	struct p11_handle *entry = p11_handle_entry(session);
+	if (!entry || atomic_load(&entry->owner) != owner || !p11_handle_claim(entry, session))
+		return CKR_SESSION_HANDLE_INVALID;
+	return close_claimed(instance, entry, owner);
+}
+
+static void
+say_refused(const char *label, CK_RV rv)
+{
+	p11_message("module %s: a session could not be closed: %s", label,
+		    p11_rv_name(rv, (char[24]){0}));
+}
+
+/* The first refusal is the answer, and ends nothing. */
+static CK_RV
+close_all(struct p11_instance *instance, unsigned long long owner, CK_SLOT_ID slot)
+{
+	CK_ULONG index = 0;
+	CK_RV rv = CKR_OK;
+	struct p11_handle *entry;
+
+	while ((entry = p11_handle_claim_next(&index, owner, NULL, slot))) {
+		const char *label = p11_module_label(atomic_load(&entry->module));
+		CK_RV closed = close_claimed(instance, entry, owner);
+		if (p11_session_is_gone(closed))
+			continue;
+		say_refused(label, closed);
+		rv = rv == CKR_OK ? closed : rv;
+	}
+	return rv;
+}
+
+CK_RV
+p11_instance_close_all_sessions(CK_SLOT_ID slot, void *context)
+{
+	struct p11_instance *instance = context;
+	struct p11_route route;
+	CK_RV rv = p11_route_enter(instance, slot, &route);
+
+	if (rv == CKR_OK) {
+		p11_route_leave(&route);
+		return close_all(context, route.owner, slot);
+	}
+	/* A module that is down has no sessions. */
+	return rv == CKR_DEVICE_ERROR ? CKR_OK : rv;
+}
+
+void
+p11_sessions_end(unsigned long long owner)
+{
+	CK_ULONG index = 0;
+	struct p11_handle *entry;
+
+	/* Nobody has these handles any more, whatever the module says. */
+	while ((entry = p11_handle_claim_next(&index, owner, NULL, P11_HANDLE_ANY_SLOT))) {
+		const char *label = p11_module_label(atomic_load(&entry->module));
+		CK_RV rv = close_in_module(entry);
+		p11_handle_release(entry);
+		if (!p11_session_is_gone(rv))
+			say_refused(label, rv);
+	}
+}
