@@ -107,7 +107,7 @@ p11_kit_load_initialize_module(const char *module_path, CK_FUNCTION_LIST_PTR *mo
 		return rv;
 	rv = initialize(loaded);
 	if (rv == CKR_OK)
-		*module = loaded->list;
+		*module = atomic_load(&loaded->list);
 	p11_module_unref(loaded);
 	return rv;
 }
@@ -189,7 +189,7 @@ p11_kit_registered_modules(void)
 	CK_FUNCTION_LIST_PTR *modules = calloc(n_found + 1, sizeof *modules);
 	for (size_t i = 0; modules && i < n_found; i++) {
 		if (is_counted(found[i].module))
-			modules[n++] = found[i].module->list;
+			modules[n++] = atomic_load(&found[i].module->list);
 	}
 	drop_found(found, n_found);
 	return modules;

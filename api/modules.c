@@ -42,7 +42,7 @@ hand_out(struct p11_module *module, bool managed, CK_FUNCTION_LIST **out)
 		rv = shared ? CKR_OK : p11_fail(CKR_HOST_MEMORY, "no memory for a module");
 		if (shared) {
 			atomic_fetch_add(&shared->n_handed_out, 1);
-			*out = module->list;
+			*out = atomic_load(&module->list);
 		} else {
 			p11_module_unref(module);
 		}

@@ -104,31 +104,58 @@ p11_life_started(struct p11_life *life, bool up)
 	return ours;
 }
 
-bool
-p11_life_join(struct p11_life *life)
+static bool
+has_joined(struct p11_life *life)
 {
-	unsigned long n_users = atomic_load_explicit(&life->n_users, memory_order_relaxed);
-
-	while (n_users > 0) {
-		if (atomic_compare_exchange_weak(&life->n_users, &n_users, n_users + 1))
+	for (unsigned i = 0; i < P11_THREAD_PARTS; i++) {
+		if (atomic_load(&life->parts[i].n_joined) > 0)
 			return true;
 	}
 	return false;
 }
 
-/* The last user left, unless a start came in between and found it still up. */
+/*
+ * Nobody is left, as it seems. A start may have come in between and found it still up; or calls are
+ * in flight, the last of which will come here.
+ */
 static enum p11_life_answer
 stop_last(struct p11_life *life)
 {
 	enum p11_life_answer answer = P11_LIFE_COUNTED;
 
 	pthread_mutex_lock(&life->lock);
-	if (life->state == P11_LIFE_UP && atomic_load(&life->n_users) == 0) {
+	if (life->state == P11_LIFE_UP && atomic_load(&life->n_users) == 0 && !has_joined(life)) {
 		own_locked(life, P11_LIFE_STOPPING);
 		answer = P11_LIFE_YOURS;
 	}
 	pthread_mutex_unlock(&life->lock);
 	return answer;
+}
+
+/*
+ * Who joins counts first and then looks whether it is up; who stops uncounts the last user first
+ * and then looks for joins; both sequentially consistent, so that one of them sees the other.
+ */
+enum p11_life_answer
+p11_life_join(struct p11_life *life)
+{
+	atomic_fetch_add(&life->parts[p11_thread_part()].n_joined, 1);
+	if (atomic_load(&life->n_users) > 0)
+		return P11_LIFE_COUNTED;
+	return p11_life_leave(life) == P11_LIFE_YOURS ? P11_LIFE_YOURS : P11_LIFE_NOT_UP;
+}
+
+enum p11_life_answer
+p11_life_leave(struct p11_life *life)
+{
+	atomic_ulong *n_joined = &life->parts[p11_thread_part()].n_joined;
+	unsigned long n = atomic_load_explicit(n_joined, memory_order_relaxed);
+
+	do {
+		if (n == 0)
+			return P11_LIFE_COUNTED; /* a child */
+	} while (!atomic_compare_exchange_weak(n_joined, &n, n - 1));
+	return atomic_load(&life->n_users) == 0 ? stop_last(life) : P11_LIFE_COUNTED;
 }
 
 enum p11_life_answer
@@ -156,6 +183,17 @@ p11_life_stopped(struct p11_life *life)
 		pthread_cond_broadcast(&life->changed);
 	}
 	pthread_mutex_unlock(&life->lock);
+}
+
+bool
+p11_life_abandon(struct p11_life *life)
+{
+	pthread_mutex_lock(&life->lock);
+	bool was_up = life->state == P11_LIFE_UP && atomic_exchange(&life->n_users, 0) > 0;
+	if (was_up)
+		life->state = P11_LIFE_DOWN;
+	pthread_mutex_unlock(&life->lock);
+	return was_up;
 }
 
 void

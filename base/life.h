@@ -17,6 +17,7 @@
 #define P11_LIFE_H
 
 #include "base/base.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,6 +30,11 @@ enum p11_life_state {
 	P11_LIFE_STOPPING,
 };
 
+/* Calls in flight, counted by the part of the thread that joined. */
+struct p11_life_part {
+	atomic_ulong n_joined;
+} __attribute__((aligned(64)));
+
 struct p11_life {
 	pthread_mutex_t
 		lock; /* guards state, owner, fork_generation; held for a few instructions only */
@@ -36,7 +42,8 @@ struct p11_life {
 	enum p11_life_state state;
 	pthread_t owner;          /* who starts or stops it; meaningful in those states */
 	unsigned fork_generation; /* the process in which `owner` began */
-	atomic_ulong n_users;     /* counted starts and joins; from 0 to 1 only under the lock */
+	atomic_ulong n_users;     /* counted starts; from 0 to 1 only under the lock */
+	struct p11_life_part parts[P11_THREAD_PARTS]; /* joins, which hold it up like users */
 };
 
 /* With static storage use this; otherwise p11_life_reset() makes one. */
@@ -71,16 +78,22 @@ enum p11_life_answer p11_life_stop(struct p11_life *life) P11_MUST_USE;
 void p11_life_stopped(struct p11_life *life);
 
 /*
- * A user for the length of one call: it cannot be stopped before p11_life_stop(). False if it is
- * not up. No lock, never waits.
+ * P11_LIFE_COUNTED: it is held up for the length of one call, until the same thread's
+ * p11_life_leave(). P11_LIFE_NOT_UP: it is not up. No lock, never waits. Joins hold a life up like
+ * users: whoever comes last, by leaving, or by a join that was in the way of the last stop, gets
+ * P11_LIFE_YOURS, the stop to do. A child leaves what nobody joined there, which changes nothing.
  */
-bool p11_life_join(struct p11_life *life) P11_MUST_USE;
+enum p11_life_answer p11_life_join(struct p11_life *life) P11_MUST_USE;
+enum p11_life_answer p11_life_leave(struct p11_life *life) P11_MUST_USE;
 
 static inline bool
 p11_life_is_up(struct p11_life *life)
 {
 	return atomic_load_explicit(&life->n_users, memory_order_acquire) > 0;
 }
+
+/* Down at once, whatever its users think: what they shared is gone. False: it was not up. */
+bool p11_life_abandon(struct p11_life *life);
 
 /* New, or in a child: down, no users, fresh locks. Not for one that another thread uses. */
 void p11_life_reset(struct p11_life *life);

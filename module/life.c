@@ -113,11 +113,20 @@ finish(struct p11_module *module)
 	p11_life_stopped(&module->life);
 }
 
+bool
+p11_module_join(struct p11_module *module)
+{
+	enum p11_life_answer answer = p11_life_join(&module->life);
+
+	if (answer == P11_LIFE_YOURS)
+		finish(module);
+	return answer == P11_LIFE_COUNTED;
+}
+
 void
 p11_module_leave(struct p11_module *module)
 {
-	/* Not up: the call forked, and this is the child, where nobody joined. */
-	if (p11_life_stop(&module->life) == P11_LIFE_YOURS)
+	if (p11_life_leave(&module->life) == P11_LIFE_YOURS)
 		finish(module);
 }
 
@@ -141,4 +150,12 @@ p11_module_stop(struct p11_module *module)
 				"module %s: finalized more often than initialized",
 				p11_module_label(module));
 	}
+}
+
+CK_RV
+p11_module_restart(struct p11_module *module)
+{
+	P11_NO_CANCEL;
+
+	return call_initialize(module, NULL);
 }

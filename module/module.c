@@ -101,14 +101,15 @@ module_free(struct p11_module *module)
 static struct p11_module *
 module_new_locked(CK_FUNCTION_LIST *list, const void *object)
 {
-	struct p11_module *module = calloc(1, sizeof *module);
+	struct p11_module *module = aligned_alloc(_Alignof(struct p11_module), sizeof *module);
 
 	if (!module)
 		return NULL;
+	memset(module, 0, sizeof *module);
 	p11_life_reset(&module->life);
 	module->object = object;
 	module->initialize = initialize_of(list);
-	module->list = list;
+	atomic_store(&module->list, list);
 	module->is_ours = object && object == our_object();
 	if (learn_list_locked(module, list) != CKR_OK)
 		return module_free(module);
@@ -136,8 +137,11 @@ enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
 		module->n_refs++;
 		if (!module->handle)
 			module->handle = p11_steal(*handle);
-		if (path && !atomic_load(&module->path))
+		if (path && !module->has_file_list) {
 			atomic_store(&module->path, path);
+			atomic_store(&module->list, list);
+			module->has_file_list = true;
+		}
 	}
 	pthread_mutex_unlock(&modules.lock);
 	return module;
@@ -331,13 +335,12 @@ p11_module_unref(struct p11_module *module)
 void
 p11_module_keep(struct p11_module *module)
 {
+	const struct link_map *map = module->object;
 	void *handle = NULL;
 
-	if (module->object && !module->handle) {
-		const struct link_map *map = module->object;
-		if (map->l_name[0])
-			handle = dlopen(map->l_name, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
-	}
+	/* It cannot be unmapped now: whoever starts it has it. */
+	if (map && map->l_name[0])
+		handle = dlopen(map->l_name, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
 	pthread_mutex_lock(&modules.lock);
 	module->was_started = true;
 	if (!module->handle)

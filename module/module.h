@@ -19,29 +19,45 @@
 struct p11_shared; /* share/shared.h */
 
 struct p11_module {
-	struct p11_life
-		life;       /* users: every consumer that has it initialized, and calls in flight */
-	const void *object; /* constant; load base of the file, NULL for a list made at run time */
-	p11_entry initialize; /* constant; together with `object` its identity */
-	CK_FUNCTION_LIST
-		*list; /* constant; the module's own list: what unmanaged callers are given */
-	const union p11_table *_Atomic
-		table; /* complete, of the highest version seen; old ones stay (see `older`) */
-	const char *_Atomic
-		name; /* interned; for messages: configured name, else path, else "(unknown)" */
-	const char *_Atomic path; /* interned; what was dlopened; NULL if only its list is known */
-	const char *_Atomic
-		reserved;   /* interned; x-init-reserved: its pReserved when we start it, or NULL */
-	bool is_ours;       /* constant; one of our own tables: the proxy, or a managed one */
-	bool was_started;   /* C_Initialize ran once: never unmapped. Guarded by the list's lock */
-	bool must_finalize; /* we initialized it ourselves. Written by who starts or stops it */
+	/* Users: every consumer that has it initialized, and calls in flight. */
+	struct p11_life life;
+
+	/* Its identity, constant: load base of the file (NULL for a list made at run time), and
+	 * C_Initialize. */
+	const void *object;
+	p11_entry initialize;
+
+	/* The module's own list, which unmanaged callers are given: the file's, once we have loaded
+	 * that. */
+	CK_FUNCTION_LIST *_Atomic list;
+
+	/* Complete, of the highest version seen; `tables` owns every one that it ever pointed to.
+	 */
+	const union p11_table *_Atomic table;
+	struct p11_module_table *tables;
+
+	/* Interned, or NULL: the configured name; what was dlopened; x-init-reserved, its pReserved
+	 * when we start it. */
+	const char *_Atomic name;
+	const char *_Atomic path;
+	const char *_Atomic reserved;
+
+	/* One of our own tables: the proxy, or a managed one. Constant. */
+	bool is_ours;
+
+	/* We initialized it ourselves. Written by who starts it. */
+	bool must_finalize;
+
+	/* Guarded by the list's lock. `next` changes by single stores, so that a child can read it.
+	 */
+	bool was_started;   /* C_Initialize ran once: it is never unmapped */
+	bool has_file_list; /* `list` is what the file itself gave */
 	void *handle;       /* owned, dlopen's; NULL if there is none */
-	unsigned long n_refs; /* guarded by the list's lock */
-	struct p11_module *_Atomic
-		next; /* guarded by the list's lock; single stores, so a child can read it */
-	struct p11_shared *_Atomic
-		shared; /* what share/ keeps about it; owned, as long as the module lives */
-	struct p11_module_table *tables; /* owned; every table that `table` ever pointed to */
+	unsigned long n_refs;
+	struct p11_module *_Atomic next;
+
+	/* What share/ keeps about it; owned, as long as the module lives. */
+	struct p11_shared *_Atomic shared;
 };
 
 /*
@@ -80,14 +96,16 @@ CK_RV p11_module_start(struct p11_module *module, void *reserved, int wait_ms,
 /* One user less; the last one finalizes it. What its C_Finalize answers is only a message. */
 CK_RV p11_module_stop(struct p11_module *module);
 
-/* A user for the length of one call of ours, so that the call cannot enter a module that is down.
+/*
+ * Initializes a module once more that somebody finalized behind our back: it is up for us, and the
+ * caller has joined it. No C_Finalize, and no count changes. The module's answer; OK also where
+ * somebody else has initialized it again.
  */
-static inline bool
-p11_module_join(struct p11_module *module)
-{
-	return p11_life_join(&module->life);
-}
+CK_RV p11_module_restart(struct p11_module *module) P11_MUST_USE;
 
+/* Holds it up for the length of one call of ours, so that the call cannot enter a module that is
+ * down. */
+bool p11_module_join(struct p11_module *module) P11_MUST_USE;
 void p11_module_leave(struct p11_module *module);
 
 static inline const CK_FUNCTION_LIST_3_2 *

@@ -270,6 +270,8 @@ claim_locked(const void *library, bool *is_new, bool *is_dry)
 	if (!claimed)
 		return NULL;
 
+	if (claimed->state == P11_INSTANCE_FINALIZED)
+		atomic_store(&claimed->has_3x, false);
 	if (claimed->state != P11_INSTANCE_UP)
 		claimed->state = P11_INSTANCE_OBTAINED;
 	claimed->library = library;

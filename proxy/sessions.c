@@ -7,6 +7,7 @@
 #include "base/message.h"
 #include "pkcs11/names.h"
 #include "share/handle.h"
+#include "share/heal.h"
 
 /*
  * What the module calls instead of the consumer's callback: the same with our handle. A late call
@@ -102,8 +103,12 @@ p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 		p11_route_leave(&route);
 		return p11_fail(CKR_HOST_MEMORY, "no memory for a session");
 	}
-	rv = route.calls->C_OpenSession(route.slot, flags, notify ? entry : application,
-					notify ? notify_consumer : NULL, &session);
+	CK_NOTIFY callback = notify ? notify_consumer : NULL;
+	void *argument = notify ? entry : application;
+	rv = route.calls->C_OpenSession(route.slot, flags, argument, callback, &session);
+	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && generation == p11_fork_generation() &&
+	    p11_heal(route.module))
+		rv = route.calls->C_OpenSession(route.slot, flags, argument, callback, &session);
 	if (generation != p11_fork_generation())
 		return CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
 

@@ -334,7 +334,7 @@ p11_instance_init_token(CK_SLOT_ID slot, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len,
 
 /* Asks every module, and tries again to start those that are down. */
 static void
-poll_all(struct p11_instance *instance, unsigned long long owner)
+poll_all(struct p11_instance *instance, unsigned long long owner, bool now)
 {
 	struct p11_links *links = atomic_load(&instance->links);
 
@@ -342,7 +342,7 @@ poll_all(struct p11_instance *instance, unsigned long long owner)
 		struct p11_link *link = &links->links[i];
 		(void)p11_link_bring_up(instance, link, owner, 0, false);
 		if (p11_link_is_up(link, owner))
-			p11_slots_poll(link->slots, link->module);
+			p11_slots_poll(link->slots, link->module, now);
 	}
 }
 
@@ -390,7 +390,7 @@ p11_instance_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR
 		p11_fork_check();
 		if (atomic_load(&instance->owner) != owner)
 			return CKR_CRYPTOKI_NOT_INITIALIZED;
-		poll_all(instance, owner);
+		poll_all(instance, owner, flags & CKF_DONT_BLOCK);
 		if (next_event(instance, &id)) {
 			*out = id;
 			return CKR_OK;

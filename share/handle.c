@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "share/handle.h"
 
+#include "base/thread.h"
+
 #include "pkcs11/names.h"
 
 #include <pthread.h>
@@ -13,7 +15,7 @@ struct p11_handle_page *_Atomic p11_handle_pages[P11_HANDLE_N_PAGES];
  * before it is used again; a thread keeps to one list, because threads that share a lock are slower
  * than one thread.
  */
-#define N_LISTS 8
+#define N_LISTS P11_THREAD_PARTS
 #define END UINT32_MAX
 
 struct free_list {
@@ -37,12 +39,7 @@ static atomic_int n_consumers;
 static struct free_list *
 list_of_thread(void)
 {
-	static atomic_uint n_threads;
-	static _Thread_local unsigned mine;
-
-	if (mine == 0)
-		mine = 1 + atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed) % N_LISTS;
-	return &free_lists[mine - 1];
+	return &free_lists[p11_thread_part()];
 }
 
 static CK_ULONG
@@ -319,21 +316,6 @@ p11_handle_missing(CK_SESSION_HANDLE handle)
 	return atomic_load_explicit(&n_consumers, memory_order_relaxed) > 0
 		       ? CKR_SESSION_HANDLE_INVALID
 		       : CKR_CRYPTOKI_NOT_INITIALIZED;
-}
-
-CK_SLOT_ID
-p11_handle_slot(CK_SESSION_HANDLE handle, const struct p11_target *target)
-{
-	struct p11_handle *entry = p11_handle_entry(handle);
-	CK_SLOT_ID slot;
-
-	(void)target;
-	if (!entry)
-		return CK_UNAVAILABLE_INFORMATION;
-	slot = atomic_load_explicit(&entry->slot, memory_order_acquire);
-	return atomic_load_explicit(&entry->handle, memory_order_acquire) == handle
-		       ? slot
-		       : CK_UNAVAILABLE_INFORMATION;
 }
 
 void

@@ -118,12 +118,20 @@ p11_handle_find(CK_SESSION_HANDLE handle, struct p11_target *target)
 		atomic_load_explicit(&entry->handle, memory_order_acquire) == handle, 1);
 }
 
+/* The same for a call whose answer names the slot: *slot is our id of it. */
+static inline bool
+p11_handle_find_slot(CK_SESSION_HANDLE handle, struct p11_target *target, CK_SLOT_ID *slot)
+{
+	struct p11_handle *entry = p11_handle_entry(handle);
+
+	if (__builtin_expect(!entry, 0))
+		return false;
+	*slot = atomic_load_explicit(&entry->slot, memory_order_acquire);
+	return p11_handle_find(handle, target);
+}
+
 /* The answer to a handle that was not found. */
 CK_RV p11_handle_missing(CK_SESSION_HANDLE handle) __attribute__((cold));
-
-/* Our id of the slot that the session is on; CK_UNAVAILABLE_INFORMATION if it was closed meanwhile.
- */
-CK_SLOT_ID p11_handle_slot(CK_SESSION_HANDLE handle, const struct p11_target *target);
 
 /* One consumer more (+1) or less (-1) that is initialized: p11_handle_missing() tells the two
  * answers apart by it. */

@@ -6,6 +6,7 @@
 #include "pkcs11/names.h"
 #include "share/context.h"
 #include "share/handle.h"
+#include "share/heal.h"
 #include "share/shared.h"
 
 #include <limits.h>
@@ -211,13 +212,15 @@ managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, C
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 
 	CK_RV rv = CKR_ARGUMENTS_BAD;
-	if (out)
+	if (out) /* else the module is not asked */
 		rv = p11_module_calls(module)->C_OpenSession(slot, flags, application, notify,
 							     &session);
 	if (generation != p11_fork_generation())
 		return CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
 	if (rv == CKR_OK)
 		rv = note_opened(managed, module, owner, session, slot);
+	else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED)
+		(void)p11_heal(module); /* which turns this table down, too */
 	p11_module_leave(module);
 	if (rv == CKR_OK)
 		*out = session;
@@ -296,7 +299,7 @@ managed_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR rese
 		p11_fork_check();
 		if (atomic_load(&managed->owner) != owner)
 			return CKR_CRYPTOKI_NOT_INITIALIZED;
-		p11_slots_poll(slots, module);
+		p11_slots_poll(slots, module, flags & CKF_DONT_BLOCK);
 		if (next_event(managed, slots, &slot)) {
 			*out = slot;
 			return CKR_OK;
@@ -501,6 +504,21 @@ p11_managed_new(struct p11_module *module, CK_FUNCTION_LIST **out)
 			    "the sessions opened in it, with another",
 			    label, P11_N_CONTEXTS);
 	return CKR_OK;
+}
+
+void
+p11_managed_abandon(struct p11_module *module)
+{
+	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+		struct managed *managed = &all[i];
+
+		if (atomic_load(&managed->module) != module || !p11_life_abandon(&managed->life))
+			continue;
+		atomic_store(&managed->owner, 0);
+		set_live(managed, false);
+		(void)p11_module_stop(module);
+	}
+	p11_slots_wake();
 }
 
 struct p11_module *

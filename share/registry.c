@@ -138,7 +138,7 @@ hold_reading(bool *is_new)
 
 /* ---- one module ---- */
 
-/* Whether an earlier file, of higher priority or name, has made the same module already. */
+/* Whether an earlier file, of higher priority or name, has given the module its name already. */
 static const char *
 name_of_twin(const struct reading *reading, size_t before, const struct p11_module *module)
 {
@@ -170,6 +170,39 @@ describe(struct p11_module *module, const struct p11_config *config, bool verbos
 			p11_config_name(config));
 }
 
+/*
+ * The files that this thread is just loading. A module that uses us while it is loaded (a
+ * constructor, its C_GetFunctionList) sees every module but itself; so does our own proxy, if a
+ * file names that.
+ */
+struct loading {
+	const struct loading *outer;
+	const struct p11_config *config;
+};
+
+static _Thread_local const struct loading *loading;
+
+static bool
+is_loading(const struct p11_config *config)
+{
+	const struct loading *inner = loading;
+
+	while (inner && inner->config != config)
+		inner = inner->outer;
+	return inner != NULL;
+}
+
+static CK_RV
+open_configured(const struct p11_config *config, struct p11_module **module)
+{
+	struct loading inner = {loading, config};
+
+	loading = &inner;
+	CK_RV rv = p11_module_open(p11_config_module_path(config), module);
+	loading = inner.outer;
+	return rv;
+}
+
 /* Loads the module of the i-th file, unless it is loaded. On success it is attached to the reading.
  */
 static CK_RV
@@ -181,7 +214,7 @@ attach(struct reading *reading, size_t i, bool verbose)
 	if (atomic_load(&reading->attached[i]))
 		return CKR_OK;
 
-	CK_RV rv = p11_module_open(p11_config_module_path(config), &module);
+	CK_RV rv = open_configured(config, &module);
 	if (rv != CKR_OK)
 		return rv;
 	if (module->is_ours) {
@@ -216,7 +249,7 @@ is_wanted(const struct p11_config *config, unsigned flags)
 			    p11_config_name(config), p11_config_where(config, "remote"));
 		return false;
 	}
-	return p11_config_module_path(config) != NULL;
+	return p11_config_module_path(config) != NULL && !is_loading(config);
 }
 
 static CK_RV
@@ -228,6 +261,17 @@ aborted(const struct p11_config *config, CK_RV rv)
 		    reason ? reason : "it cannot be loaded");
 	free(reason);
 	return rv;
+}
+
+/* The name under which the module is found already. */
+static const char *
+name_of_found(const struct p11_found *found, size_t n_found, const struct p11_module *module)
+{
+	for (size_t i = 0; i < n_found; i++) {
+		if (found[i].module == module)
+			return p11_config_name(found[i].config);
+	}
+	return NULL;
 }
 
 static CK_RV
@@ -251,7 +295,7 @@ find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found 
 			continue;
 
 		struct p11_module *module = atomic_load(&reading->attached[i]);
-		const char *twin = name_of_twin(reading, i, module);
+		const char *twin = name_of_found(found, *n_found, module);
 		if (twin) {
 			p11_message("module %s: it is the same module as %s, which comes first and "
 				    "stands for "

@@ -10,6 +10,7 @@ static void
 shared_reset(struct p11_shared *shared)
 {
 	p11_life_reset(&shared->unmanaged);
+	atomic_store(&shared->heal_at_ms, 0);
 	p11_notes_reset(&shared->notes);
 	p11_slots_reset(&shared->slots);
 }
@@ -22,7 +23,7 @@ p11_shared_of(struct p11_module *module)
 	if (shared)
 		return shared;
 
-	struct p11_shared *fresh = malloc(sizeof *fresh);
+	struct p11_shared *fresh = aligned_alloc(_Alignof(struct p11_shared), sizeof *fresh);
 	if (!fresh)
 		return NULL;
 	atomic_init(&fresh->n_handed_out, 0);

@@ -4,6 +4,7 @@
 #include "base/fork.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
+#include "share/heal.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -22,6 +23,9 @@
 
 /* A module that never stops reporting events must not keep its asker for ever. */
 #define MAX_EVENTS_PER_POLL 64
+
+/* More slots than this are a mistake of the module. */
+#define MAX_SLOTS (1 << 20)
 
 /* A list may grow between the question for its length and the list itself, but not for ever. */
 #define MAX_LIST_TRIES 8
@@ -95,9 +99,11 @@ ask_list(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
 		rv = calls->C_GetSlotList(CK_FALSE, NULL, &n);
 		if (rv != CKR_OK)
 			return rv;
+		if (n > MAX_SLOTS)
+			return CKR_DEVICE_ERROR;
 		size = n + 8; /* a few may come meanwhile */
 		free(answer->ids);
-		answer->ids = size > n ? calloc(size, sizeof *answer->ids) : NULL;
+		answer->ids = calloc(size, sizeof *answer->ids);
 		if (!answer->ids)
 			return CKR_HOST_MEMORY;
 		n = size;
@@ -131,6 +137,8 @@ ask(struct p11_module *module, bool presence, struct answer *answer)
 	if (!p11_module_join(module))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	CK_RV rv = ask_list(p11_module_calls(module), answer);
+	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && p11_heal(module))
+		rv = ask_list(p11_module_calls(module), answer);
 	if (rv == CKR_OK && presence)
 		rv = ask_presence(p11_module_calls(module), answer);
 	p11_module_leave(module);
@@ -374,6 +382,8 @@ ask_events(struct p11_module *module, CK_SLOT_ID ids[MAX_EVENTS_PER_POLL], size_
 		if (rv == CKR_OK)
 			(*n)++;
 	}
+	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED)
+		(void)p11_heal(module);
 	p11_module_leave(module);
 	return rv;
 }
@@ -406,17 +416,17 @@ poll_events(struct p11_slots *slots, struct p11_module *module)
 }
 
 void
-p11_slots_poll(struct p11_slots *slots, struct p11_module *module)
+p11_slots_poll(struct p11_slots *slots, struct p11_module *module, bool now)
 {
 	P11_NO_CANCEL;
-	long long now = p11_slots_now_ms();
+	long long now_ms = p11_slots_now_ms();
 	bool is_asker = false, by_list = false;
 
 	pthread_mutex_lock(&slots->lock);
-	if (now >= slots->poll_at_ms) {
+	if (now || now_ms >= slots->poll_at_ms) {
 		by_list = slots->events == P11_EVENTS_BY_LIST;
 		is_asker = !by_list && begin_asking_locked(slots, false, false);
-		slots->poll_at_ms = now + POLL_INTERVAL_MS / 2;
+		slots->poll_at_ms = now_ms + POLL_INTERVAL_MS / 2;
 	}
 	pthread_mutex_unlock(&slots->lock);
 

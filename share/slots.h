@@ -60,8 +60,8 @@ void p11_slots_failed(struct p11_slots *slots, long long took_ms);
 /* Whether its pause after a failure is over. */
 bool p11_slots_may_retry(struct p11_slots *slots);
 
-/* Asks the module for events, if it is time to and no other thread does. */
-void p11_slots_poll(struct p11_slots *slots, struct p11_module *module);
+/* Asks the module for events, if no other thread does and (without `now`) it is time to. */
+void p11_slots_poll(struct p11_slots *slots, struct p11_module *module, bool now);
 
 /* The oldest event after number `after`, if it is older than *event: sets *event and *slot. */
 bool p11_slots_event_after(struct p11_slots *slots, unsigned long long after,

@@ -22,8 +22,8 @@ FUNCTION = """
 {head}
 {{
 	struct p11_target target;
-
-	if (__builtin_expect(!p11_handle_find({session}, &target), 0))
+{slot}
+	if (__builtin_expect(!{find}, 0))
 		return p11_handle_missing({session});
 {call}
 }}
@@ -31,7 +31,7 @@ FUNCTION = """
 
 # What the module says about a slot is in its own numbers.
 SLOT = """	if (rv == CKR_OK && {pointer})
-		{pointer}->{member} = p11_handle_slot({session}, &target);
+		{pointer}->{member} = slot;
 """
 
 LOOKUP = """
@@ -53,10 +53,12 @@ def function(call):
     result = "CK_RV rv =" if call.slots_out else "return"
     body = cfile.wrapped(f"\t{result} target.table->{call.name}(", passed, ");")
     if call.slots_out:
-        body += "\n" + "".join(SLOT.format(pointer=parameter.name, member=member.name, session=session)
+        body += "\n" + "".join(SLOT.format(pointer=parameter.name, member=member.name)
                                for parameter, member in call.slots_out) + "\treturn rv;"
+    find = f"p11_handle_find_slot({session}, &target, &slot)" if call.slots_out else f"p11_handle_find({session}, &target)"
     return FUNCTION.format(
-        place=call.row.short_place, session=session, call=body,
+        place=call.row.short_place, session=session, call=body, find=find,
+        slot="\tCK_SLOT_ID slot;\n" if call.slots_out else "",
         prototype=cfile.wrapped(f"CK_RV p11_forward_{call.name}(", items, ") FORWARD;"),
         head="CK_RV\n" + cfile.wrapped(f"p11_forward_{call.name}(", items, ")"))
 
