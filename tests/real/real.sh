@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=sh
+#
+# For tests with real parties: unmodified programs against a release build of the library, installed into a folder of the
+# build directory (stage.py), with a configuration of its own baked in. After `real_library`:
+#
+#	$LIB      the folder of libp11-kit.so.0, which `ours PROGRAM...` puts first
+#	$PROXY    p11-kit-proxy.so
+#
+# and SoftHSM is the configured module. Given by meson: P11_SOURCE, P11_STAGE (a folder), P11_REAL_PROGRAMS (where the
+# compiled programs of this folder are). To see the same test with the system's own p11-kit, as root:
+#
+#	P11_REAL=incumbent P11_SOURCE=. P11_REAL_PROGRAMS=B/tests/real sh tests/real/pkcs11-tool.sh
+
+# shellcheck source=../support/softhsm.sh
+. "$P11_SOURCE/tests/support/softhsm.sh"
+
+# meson's own: programs that are to use the system's library must not find another.
+unset LD_LIBRARY_PATH
+
+[ "$P11_REAL" = incumbent ] && [ -z "$P11_NAMESPACE" ] && P11_NAMESPACE=1 exec unshare -m sh "$0" "$@"
+export P11_NAMESPACE
+
+incumbent_library() {
+	mkdir "$WORK/modules"
+	echo "module: $SOFTHSM" >"$WORK/modules/softhsm.module"
+	mount --bind "$WORK/modules" /usr/share/p11-kit/modules || fail "cannot hide the system's configuration"
+	PROXY=$(pkg-config --variable=proxy_module p11-kit-1) || fail "libp11-kit-dev is not installed"
+	LIB=$(dirname "$PROXY")
+	MODULES=$WORK/modules
+}
+
+# Needs softhsm_token before.
+real_library() {
+	if [ "$P11_REAL" = incumbent ]; then
+		incumbent_library
+		return
+	fi
+	python3 "$P11_SOURCE/tests/real/stage.py" "$P11_SOURCE" "$P11_STAGE" "$SOFTHSM" >"$WORK/log" 2>&1 ||
+		fail "the library cannot be built and installed: $(tail -n 30 "$WORK/log")"
+	LIB=$P11_STAGE/install/lib
+	PROXY=$LIB/p11-kit-proxy.so
+	# shellcheck disable=SC2034
+	MODULES=$P11_STAGE/install/etc/pkcs11/modules
+	[ -e "$PROXY" ] || fail "$PROXY is missing"
+}
+
+# The environment of the compiled programs: what to sign with the key "rsa" of the token "demo", and the signature that
+# SoftHSM itself makes of it, which RSA makes always the same.
+expected_signature() {
+	need pkcs11-tool openssl
+	softhsm_key rsa:2048 01 rsa
+	export P11_PROXY="$PROXY" P11_TOKEN=demo P11_KEY=rsa P11_PIN="$PIN" P11_SIGNATURE="$WORK/signature"
+	export P11_DATA="what is to be signed"
+	printf %s "$P11_DATA" >"$WORK/data"
+	pkcs11-tool --module "$SOFTHSM" --login --pin "$PIN" --sign --mechanism SHA256-RSA-PKCS --id 01 \
+		--input-file "$WORK/data" --output-file "$WORK/signature" >"$WORK/log" 2>&1 ||
+		fail "SoftHSM itself does not sign: $(cat "$WORK/log")"
+	pkcs11-tool --module "$SOFTHSM" --read-object --type pubkey --id 01 --output-file "$WORK/key.der" \
+		>"$WORK/log" 2>&1 || fail "SoftHSM's key cannot be read: $(cat "$WORK/log")"
+	openssl dgst -sha256 -verify "$WORK/key.der" -keyform DER -signature "$WORK/signature" "$WORK/data" \
+		>"$WORK/log" 2>&1 || fail "SoftHSM's own signature is wrong: $(cat "$WORK/log")"
+}
+
+# ours PROGRAM ARGUMENT...: runs it with our library in place of the system's.
+ours() {
+	LD_LIBRARY_PATH="$LIB" "$@"
+}
+
+# program NAME: the path of a compiled program of this folder; skips the test if it was not built.
+program() {
+	[ -x "$P11_REAL_PROGRAMS/$1" ] || skip "$1 was not built: a development package is missing"
+	# shellcheck disable=SC2034
+	PROGRAM=$P11_REAL_PROGRAMS/$1
+}
+
+# same FILE FILE WHAT
+same() {
+	diff -u "$1" "$2" >"$WORK/diff" || {
+		cat "$WORK/diff" >&2
+		fail "$3"
+	}
+}
+
+step() {
+	echo "ok: $*"
+}
