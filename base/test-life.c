@@ -91,18 +91,50 @@ static void
 test_join_keeps_it_up(void **state)
 {
 	(void)state;
-	assert_false(p11_life_join(&life));
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
 	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_YOURS);
-	assert_false(p11_life_join(&life));
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
 	assert_true(p11_life_started(&life, true));
-	assert_true(p11_life_join(&life));
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_COUNTED);
 	assert_int_equal(p11_life_stop(&life), P11_LIFE_COUNTED);
-	assert_true(p11_life_join(&life));
-	assert_int_equal(p11_life_stop(&life), P11_LIFE_COUNTED);
-	assert_int_equal(p11_life_stop(&life), P11_LIFE_YOURS);
-	assert_false(p11_life_join(&life));
+	/* Only a call in flight holds it up: no other may begin, and its end is the stop. */
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_NOT_UP);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_YOURS);
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
 	p11_life_stopped(&life);
-	assert_false(p11_life_join(&life));
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_COUNTED);
+}
+
+/* A start that finds it still up, because of a call in flight, goes on with it. */
+static void
+test_start_during_a_call(void **state)
+{
+	(void)state;
+	start_up();
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_COUNTED);
+	assert_true(p11_life_is_up(&life));
+	stop_down();
+}
+
+static void
+test_abandon(void **state)
+{
+	(void)state;
+	assert_false(p11_life_abandon(&life));
+	start_up();
+	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_COUNTED);
+	assert_true(p11_life_abandon(&life));
+	assert_false(p11_life_is_up(&life));
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_NOT_UP);
+	start_up();
+	stop_down();
 }
 
 /* ---- a thread that is at it while the test looks ---- */
@@ -120,8 +152,8 @@ be_at_it(void *data, unsigned i)
 	struct worker *worker = data;
 
 	(void)i;
-	enum p11_life_answer answer = worker->step == STOPPING ? p11_life_stop(&life)
-							       : p11_life_start(&life, 0);
+	enum p11_life_answer answer =
+		worker->step == STOPPING ? p11_life_stop(&life) : p11_life_start(&life, 0);
 	if (answer != P11_LIFE_YOURS)
 		support_die("the worker got %d", answer);
 	worker->is_at_it = true;
@@ -152,7 +184,7 @@ test_busy(void **state)
 	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_BUSY);
 	assert_int_equal(p11_life_start(&life, 5), P11_LIFE_BUSY);
 	assert_int_equal(p11_life_stop(&life), P11_LIFE_NOT_UP);
-	assert_false(p11_life_join(&life));
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
 	worker.may_end = true;
 	crew_join(crew);
 	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_COUNTED);
@@ -223,7 +255,7 @@ test_waits(void **state)
 #define N_ROUNDS 3000
 
 static struct {
-	atomic_int up;           /* what is counted is up: 0 or 1 */
+	atomic_int up; /* what is counted is up: 0 or 1 */
 	atomic_ulong n_starts, n_stops, n_failed;
 	atomic_ulong n_wrong;
 	unsigned long not_atomic; /* only a starter or stopper touches it */
@@ -264,6 +296,23 @@ stop_one(void)
 		many.n_wrong += answer != P11_LIFE_COUNTED;
 }
 
+static bool
+join_one(void)
+{
+	enum p11_life_answer answer = p11_life_join(&life);
+
+	if (answer == P11_LIFE_YOURS)
+		do_stop();
+	return answer == P11_LIFE_COUNTED;
+}
+
+static void
+leave_one(void)
+{
+	if (p11_life_leave(&life) == P11_LIFE_YOURS)
+		do_stop();
+}
+
 static void
 come_and_go(void *data, unsigned i)
 {
@@ -283,9 +332,9 @@ come_and_go(void *data, unsigned i)
 			continue;
 		}
 		many.n_wrong += many.up != 1;
-		if (round % 2 && p11_life_join(&life)) {
+		if (round % 2 && join_one()) {
 			many.n_wrong += many.up != 1;
-			stop_one();
+			leave_one();
 		}
 		stop_one();
 	}
@@ -297,10 +346,10 @@ join_only(void *data, unsigned i)
 {
 	(void)data, (void)i;
 	while (many.n_running > 0) {
-		if (!p11_life_join(&life))
+		if (!join_one())
 			continue;
 		many.n_wrong += many.up != 1;
-		stop_one();
+		leave_one();
 	}
 }
 
@@ -424,6 +473,8 @@ main(void)
 		cmocka_unit_test_setup(test_first_starts_last_stops, setup),
 		cmocka_unit_test_setup(test_failed_start_is_done_again, setup),
 		cmocka_unit_test_setup(test_self, setup),
+		cmocka_unit_test_setup(test_start_during_a_call, setup),
+		cmocka_unit_test_setup(test_abandon, setup),
 		cmocka_unit_test_setup(test_join_keeps_it_up, setup),
 		cmocka_unit_test_setup(test_busy, setup),
 		cmocka_unit_test_setup(test_waits, setup),

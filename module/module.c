@@ -6,6 +6,7 @@
 #include "base/intern.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
+#include "pkcs11/pool.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -98,6 +99,17 @@ module_free(struct p11_module *module)
 	return NULL;
 }
 
+/* Whether it is a function of one of our own tables. */
+static bool
+is_bound(p11_entry initialize)
+{
+	unsigned n = 0;
+
+	while (n < P11_N_CONTEXTS && p11_bound_entry(n, P11_CALL_C_Initialize) != initialize)
+		n++;
+	return n < P11_N_CONTEXTS;
+}
+
 static struct p11_module *
 module_new_locked(CK_FUNCTION_LIST *list, const void *object)
 {
@@ -110,7 +122,7 @@ module_new_locked(CK_FUNCTION_LIST *list, const void *object)
 	module->object = object;
 	module->initialize = initialize_of(list);
 	atomic_store(&module->list, list);
-	module->is_ours = object && object == our_object();
+	module->is_ours = is_bound(module->initialize);
 	if (learn_list_locked(module, list) != CKR_OK)
 		return module_free(module);
 	atomic_store(&module->next, atomic_load(&modules.first));

@@ -70,17 +70,19 @@ test_life_of_an_entry(void **state)
 
 	(void)state;
 	assert_false(is_found(atomic_load(&entry->ours)));
+	CK_SLOT_ID slot;
 	CK_SESSION_HANDLE handle = p11_handle_publish(entry, &tables[1], 77);
 	assert_true(p11_handle_find(handle, &target));
 	assert_ptr_equal(target.table, &tables[1]);
 	assert_int_equal(target.session, 77);
-	assert_int_equal(p11_handle_slot(handle, &target), 0x11);
+	assert_true(p11_handle_find_slot(handle, &target, &slot));
+	assert_int_equal(slot, 0x11);
 	assert_ptr_equal(p11_handle_entry(handle), entry);
 	assert_true(generation_of(handle) >= 1);
 
 	assert_true(p11_handle_claim(entry, handle));
 	assert_false(is_found(handle));
-	assert_int_equal(p11_handle_slot(handle, &target), CK_UNAVAILABLE_INFORMATION);
+	assert_false(p11_handle_find_slot(handle, &target, &slot));
 	assert_false(p11_handle_claim(entry, handle));
 	p11_handle_restore(entry);
 	assert_true(p11_handle_find(handle, &target));
