@@ -136,6 +136,8 @@ fork_in_handler(int signal)
 static void
 test_fork_in_a_signal_handler(void **state)
 {
+	if (SUPPORT_TSAN)
+		skip();
 	(void)state;
 	generation_in_handler = p11_fork_generation();
 	signal(SIGUSR1, fork_in_handler);
@@ -195,6 +197,8 @@ test_threads_of_a_child(void **state)
 static void
 test_vfork(void **state)
 {
+	if (SUPPORT_TSAN)
+		skip();
 	unsigned generation = p11_fork_generation();
 
 	(void)state;

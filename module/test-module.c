@@ -428,7 +428,8 @@ test_mutex(void **state)
 	assert_int_equal(p11_mutex_unlock(NULL), CKR_MUTEX_BAD);
 	assert_int_equal(p11_mutex_destroy(NULL), CKR_MUTEX_BAD);
 	assert_int_equal(p11_mutex_create(&mutex), CKR_OK);
-	assert_int_equal(p11_mutex_unlock(mutex), CKR_MUTEX_NOT_LOCKED);
+	if (!SUPPORT_TSAN)
+		assert_int_equal(p11_mutex_unlock(mutex), CKR_MUTEX_NOT_LOCKED);
 	assert_int_equal(p11_mutex_lock(mutex), CKR_OK);
 	assert_int_not_equal(p11_mutex_lock(mutex), CKR_OK);
 	assert_int_equal(p11_mutex_unlock(mutex), CKR_OK);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "share/notes.h"
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "base/map.h"
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include <stdlib.h>
 
 struct p11_note {
 	CK_SESSION_HANDLE session; /* the key */
@@ -18,10 +16,7 @@ struct p11_note {
 static struct p11_notes_part *
 part_of(struct p11_notes *notes, CK_SESSION_HANDLE session)
 {
-	/* Handles may be counters or addresses: mix all bits into the four that count. */
-	uint64_t mixed = (uint64_t)session * UINT64_C(0x9E3779B97F4A7C15);
-
-	return &notes->parts[mixed >> 60];
+	return &notes->parts[p11_map_hash(session) >> 28];
 }
 
 _Static_assert(P11_NOTES_N_PARTS == 16, "part_of() takes four bits");

@@ -2,6 +2,7 @@
 #include "share/slots.h"
 
 #include "base/fork.h"
+#include "base/map.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
 #include "share/heal.h"
@@ -11,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 #define FIRST_LIST_WAIT_MS 3000
 #define RETRY_MIN_MS 1000
@@ -275,7 +273,7 @@ end_asking_locked(struct p11_slots *slots)
 static CK_RV
 refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presence)
 {
-	struct answer answer = {NULL};
+	struct answer answer = {0};
 	unsigned generation = p11_fork_generation();
 	long long began = p11_slots_now_ms();
 	CK_RV rv = ask(module, presence, &answer);

@@ -85,4 +85,20 @@ unsigned support_n_descriptors(void); /* open ones of this process */
 unsigned long support_resident_kib(void);
 unsigned support_n_threads(void);
 
+/*
+ * ThreadSanitizer cannot follow some things that tests do on purpose: fork() in a signal handler, vfork(), a mutex that is
+ * unlocked though nobody locked it. Such a test is left out there.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SUPPORT_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define SUPPORT_TSAN 1
+#endif
+#ifndef SUPPORT_TSAN
+#define SUPPORT_TSAN 0
+#endif
+
 #endif
