@@ -119,7 +119,7 @@ bool p11_uri_attributes_take(struct p11_uri_attributes *attributes, CK_ATTRIBUTE
                              void *data, size_t size) P11_MUST_USE;
 
 /*
- * Sets a copy of a caller's attribute. One whose value C_GetAttributeValue did not find is kept
+ * Sets a copy of a caller's attribute. One whose value a module did not find is kept
  * without value: callers hand over whatever a module answered, and it must not fail the rest.
  */
 P11KitUriResult p11_uri_attributes_set(struct p11_uri_attributes *attributes,

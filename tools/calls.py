@@ -55,8 +55,7 @@ def call_line(call, first_arg, strings):
     fields = [f".name = {strings.add(call.name)}", f".since = P11_SINCE({call.since[0]}, {call.since[1]})",
               f".route = P11_ROUTE_{call.route.upper()}", f".first_arg = {first_arg}",
               f".n_args = {len(call.parameters)}"]
-    section = f", section {call.row['section']}" if call.row["section"] else ""
-    return f"\t/* {call.row.short_place}{section} */\n" + cfile.wrapped(f"\t[P11_CALL_{call.name}] = {{", fields, "},")
+    return f"\t/* {call.row.short_place} */\n" + cfile.wrapped(f"\t[P11_CALL_{call.name}] = {{", fields, "},")
 
 
 def generate_source(facts, out_path, **_options):

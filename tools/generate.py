@@ -8,8 +8,8 @@ usage: generate.py --data DIR [--contexts N] KIND=OUTPUT...
   --contexts N   how many contexts the pool of entry points has (256)
   KIND=OUTPUT    what to write, and where
 
-A kind is a function `generate(facts, out_path, **options)` in the KINDS of its file; `facts` is standard.Standard. A row that makes no
-sense ends it with exit code 1 and "FILE:LINE: error: REASON".
+A kind is a function `generate(facts, out_path, **options)` in the KINDS of its file; `facts` is standard.Standard.
+A row that makes no sense ends it with exit code 1 and "FILE:LINE: error: REASON".
 """
 
 import argparse

@@ -85,7 +85,7 @@ def generate(facts, out_path, **_options):
     text = cfile.head("tools/names.py", "constants", "attributes", "mechanisms", "errors")
     text += '#include "pkcs11/names.h"\n\n#include <stdint.h>\n#include <stdio.h>\n\n'
     text += strings.definition("text")
-    text += "\n/* Where each group begins in the two facts below; it is sorted by value. */\n"
+    text += "\n/* Where each group begins in the next two tables, and ends: where the next one begins. Sorted by value. */\n"
     text += "static const uint16_t groups[P11_N_CONSTANT_GROUPS + 1] = {\n" + "\n".join(starts) + "\n};\n"
     text += "\nstatic const uint32_t values[] = {\n" + "\n".join(values) + "\n};\n"
     text += "\nstatic const uint16_t names[] = {\n" + "\n".join(names) + "\n};\n"

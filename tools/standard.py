@@ -155,8 +155,6 @@ class Call:
         self.route = row["route"]
         if self.route not in ROUTES:
             row.fail(f'unknown route "{self.route}"; expected {", ".join(ROUTES)}')
-        if row["section"] and not re.fullmatch(r"[0-9]+(\.[0-9]+)*", row["section"]):
-            row.fail(f'section: "{row["section"]}" is no number such as 5.13.2')
         if not row["parameters"]:
             row.fail("no parameters")
         self.parameters = [Parameter(row, text) for text in row["parameters"].split(", ")]
@@ -274,7 +272,7 @@ class Standard:
     # Calls
 
     def read_calls(self):
-        columns = ["name", "since", "route", "section", "parameters"]
+        columns = ["name", "since", "route", "parameters"]
         self.calls = []
         names = set()
         for row in self.tables.rows("calls", columns):
