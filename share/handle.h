@@ -104,18 +104,23 @@ p11_handle_entry(CK_SESSION_HANDLE handle)
 	return entry;
 }
 
+/* Loads where the entry leads to. False: it is another use of the entry already, or none. */
+static inline bool
+p11_handle_load(struct p11_handle *entry, CK_SESSION_HANDLE handle, struct p11_target *target)
+{
+	target->table = atomic_load_explicit(&entry->table, memory_order_acquire);
+	target->session = atomic_load_explicit(&entry->session, memory_order_acquire);
+	/* Still the same use of the entry: then whatever was loaded before was of that use. */
+	return __builtin_expect(
+		atomic_load_explicit(&entry->handle, memory_order_acquire) == handle, 1);
+}
+
 static inline bool
 p11_handle_find(CK_SESSION_HANDLE handle, struct p11_target *target)
 {
 	struct p11_handle *entry = p11_handle_entry(handle);
 
-	if (__builtin_expect(!entry, 0))
-		return false;
-	target->table = atomic_load_explicit(&entry->table, memory_order_acquire);
-	target->session = atomic_load_explicit(&entry->session, memory_order_acquire);
-	/* Still the same use of the entry: then both fields were of that use. */
-	return __builtin_expect(
-		atomic_load_explicit(&entry->handle, memory_order_acquire) == handle, 1);
+	return __builtin_expect(entry != NULL, 1) && p11_handle_load(entry, handle, target);
 }
 
 /* The same for a call whose answer names the slot: *slot is our id of it. */
@@ -127,7 +132,7 @@ p11_handle_find_slot(CK_SESSION_HANDLE handle, struct p11_target *target, CK_SLO
 	if (__builtin_expect(!entry, 0))
 		return false;
 	*slot = atomic_load_explicit(&entry->slot, memory_order_acquire);
-	return p11_handle_find(handle, target);
+	return p11_handle_load(entry, handle, target);
 }
 
 /* The answer to a handle that was not found. */
