@@ -335,7 +335,8 @@ p11_module_unref(struct p11_module *module)
 	if (forget) {
 		if (module->handle)
 			dlclose(module->handle);
-		free(atomic_load(&module->shared));
+		if (atomic_load(&module->shared))
+			atomic_load (&module->free_shared)(atomic_load(&module->shared));
 		module_free(module);
 	}
 }

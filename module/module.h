@@ -56,8 +56,10 @@ struct p11_module {
 	unsigned long n_refs;
 	struct p11_module *_Atomic next;
 
-	/* What share/ keeps about it; owned, as long as the module lives. */
+	/* What share/ keeps about it; owned, as long as the module lives. Who sets it says how it
+	 * is freed. */
 	struct p11_shared *_Atomic shared;
+	void (*_Atomic free_shared)(struct p11_shared *shared);
 };
 
 /*

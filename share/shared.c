@@ -15,6 +15,20 @@ shared_reset(struct p11_shared *shared)
 	p11_slots_reset(&shared->slots);
 }
 
+static void
+shared_free(struct p11_shared *shared)
+{
+	struct p11_note *note = p11_notes_take_all(&shared->notes, 0, P11_NOTES_ANY_SLOT);
+
+	while (note) {
+		struct p11_note *next = p11_note_next(note);
+		p11_note_free(note);
+		note = next;
+	}
+	p11_slots_clear(&shared->slots);
+	free(shared);
+}
+
 struct p11_shared *
 p11_shared_of(struct p11_module *module)
 {
@@ -28,6 +42,7 @@ p11_shared_of(struct p11_module *module)
 		return NULL;
 	atomic_init(&fresh->n_handed_out, 0);
 	shared_reset(fresh);
+	atomic_store(&module->free_shared, shared_free);
 	if (atomic_compare_exchange_strong(&module->shared, &shared, fresh))
 		return fresh;
 	free(fresh);

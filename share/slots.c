@@ -82,6 +82,20 @@ p11_slots_reset(struct p11_slots *slots)
 	};
 }
 
+void
+p11_slots_clear(struct p11_slots *slots)
+{
+	struct p11_slot *slot, *next;
+
+	HASH_ITER(hh, slots->by_id, slot, next)
+	{
+		HASH_DEL(slots->by_id, slot);
+		free(slot);
+	}
+	free(slots->order);
+	p11_slots_reset(slots);
+}
+
 /* ---- asking the module, with no lock held ---- */
 
 /* The module's list. A count that it answers is never believed beyond the buffer that it was given.

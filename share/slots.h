@@ -39,6 +39,9 @@ struct p11_slots {
 /* New, or in a child: nothing known. */
 void p11_slots_reset(struct p11_slots *slots);
 
+/* Frees what is known of a module that is gone. */
+void p11_slots_clear(struct p11_slots *slots);
+
 /*
  * Asks the module for its slots, and with `presence` each slot for its token, unless another thread
  * is just asking or (without `now`) its pause after a failure is not over. Waits (at most 3 s) only

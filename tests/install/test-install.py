@@ -113,7 +113,9 @@ class Install(unittest.TestCase):
                 with self.subTest(header=name, language=language):
                     source = os.path.join(self.folder, "alone.c")
                     with open(source, "w", encoding="utf-8") as file:
-                        file.write(f'#include "p11-kit/{name}"\nint not_empty;\n')
+                        # The vendors' additions are told to stand behind the standard.
+                        before = '#include "p11-kit/pkcs11.h"\n' if name == "pkcs11x.h" else ""
+                        file.write(f'{before}#include "p11-kit/{name}"\nint not_empty;\n')
                     run(*compiler, language, "-Wall", "-Wextra", "-Werror", *flags, "-fsyntax-only", source)
 
     def test_command(self):
