@@ -120,7 +120,9 @@ teardown(void **state)
 	(void)state;
 	(void)p11_module_stop(module);
 	p11_module_unref(module);
-	return 0; /* `slots` live as long as the process, as they do in the library */
+	p11_slots_clear(slots);
+	free(slots);
+	return 0;
 }
 
 static void
