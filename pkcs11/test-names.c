@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * pkcs11/pool.h: every function of every context reaches what its context does, with its arguments in
- * their places and nothing else.
+ * pkcs11/pool.h: every function of every context reaches what its context does, with its arguments
+ * in their places and nothing else.
  */
 #include "pkcs11/pool.h"
 
@@ -9,6 +9,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -63,13 +64,14 @@ OPERATION(C_GetMechanismList,
 	  (CK_SLOT_ID a, CK_MECHANISM_TYPE_PTR b, CK_ULONG_PTR c, void *context), a, WORD(b),
 	  WORD(c))
 OPERATION(C_GetMechanismInfo,
-	  (CK_SLOT_ID a, CK_MECHANISM_TYPE b, CK_MECHANISM_INFO_PTR c, void *context), a, b, WORD(c))
+	  (CK_SLOT_ID a, CK_MECHANISM_TYPE b, CK_MECHANISM_INFO_PTR c, void *context), a, b,
+	  WORD(c))
 OPERATION(C_InitToken,
 	  (CK_SLOT_ID a, CK_UTF8CHAR_PTR b, CK_ULONG c, CK_UTF8CHAR_PTR d, void *context), a,
 	  WORD(b), c, WORD(d))
 OPERATION(C_OpenSession,
-	  (CK_SLOT_ID a, CK_FLAGS b, void *c, CK_NOTIFY d, CK_SESSION_HANDLE_PTR e, void *context), a,
-	  b, WORD(c), WORD(d), WORD(e))
+	  (CK_SLOT_ID a, CK_FLAGS b, void *c, CK_NOTIFY d, CK_SESSION_HANDLE_PTR e, void *context),
+	  a, b, WORD(c), WORD(d), WORD(e))
 OPERATION(C_CloseSession, (CK_SESSION_HANDLE a, void *context), a)
 OPERATION(C_CloseAllSessions, (CK_SLOT_ID a, void *context), a)
 OPERATION(C_WaitForSlotEvent, (CK_FLAGS a, CK_SLOT_ID_PTR b, void *c, void *context), a, WORD(b),
@@ -107,12 +109,12 @@ static const enum p11_call_id bound_calls[] = {
 static char contexts[P11_N_CONTEXTS];
 
 /*
- * Argument `i` of the calls to context `n`, of the type that is wanted. Large, so that no part of it is
- * lost unnoticed; it is never followed.
+ * Argument `i` of the calls to context `n`, of the type that is wanted. Large, so that no part of
+ * it is lost unnoticed; it is never followed.
  */
 #define NUMBER(i) (WORD(0xf0e10000u) + (n << 4) + (i))
 #define POINTER(i) ((void *)NUMBER(i))
-#define CALL(name, ...) (((CK_##name)p11_bound_entry(n, P11_CALL_##name))(__VA_ARGS__))
+#define CALL(name, ...) (((CK_##name)(uintptr_t)p11_bound_entry(n, P11_CALL_##name))(__VA_ARGS__))
 
 static CK_RV
 call(unsigned n, enum p11_call_id id)
