@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pkcs11/table.h: modules' lists of every version become one without holes, and no list is read beyond its end. */
+/* pkcs11/table.h: modules' lists of every version become one without holes, and no list is read
+ * beyond its end. */
 #include "pkcs11/table.h"
 
 #include <setjmp.h>
@@ -28,12 +29,16 @@ static CK_FUNCTION_LIST *
 list_at_the_end(unsigned char major, unsigned char minor, size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(memory != MAP_FAILED);
 	assert_int_equal(mprotect(memory + page, page, PROT_NONE), 0);
+	size = (size + sizeof(void *) - 1) &
+	       ~(sizeof(void *) - 1); /* it is aligned, as every list is */
 	CK_FUNCTION_LIST *list = (CK_FUNCTION_LIST *)(void *)(memory + page - size);
-	p11_entry *entries = (p11_entry *)(void *)((char *)list + offsetof(CK_FUNCTION_LIST, C_Initialize));
+	p11_entry *entries =
+		(p11_entry *)(void *)((char *)list + offsetof(CK_FUNCTION_LIST, C_Initialize));
 	size_t n_entries = (size - offsetof(CK_FUNCTION_LIST, C_Initialize)) / sizeof *entries;
 
 	for (size_t i = 0; i < n_entries; i++)
@@ -112,11 +117,14 @@ test_answers_in_place_of_a_call(void **state)
 
 	(void)state;
 	table.by_call.entry[P11_CALL_C_WrapKey] = p11_not_supported;
-	assert_int_equal(table.list.C_WrapKey(1, NULL, 2, 3, NULL, NULL), CKR_FUNCTION_NOT_SUPPORTED);
+	assert_int_equal(table.list.C_WrapKey(1, NULL, 2, 3, NULL, NULL),
+			 CKR_FUNCTION_NOT_SUPPORTED);
 	table.by_call.entry[P11_CALL_C_WrapKey] = p11_not_initialized;
-	assert_int_equal(table.list.C_WrapKey(1, NULL, 2, 3, NULL, NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_int_equal(table.list.C_WrapKey(1, NULL, 2, 3, NULL, NULL),
+			 CKR_CRYPTOKI_NOT_INITIALIZED);
 	table.by_call.entry[P11_CALL_C_WrapKey] = p11_not_parallel;
-	assert_int_equal(table.list.C_WrapKey(1, NULL, 2, 3, NULL, NULL), CKR_FUNCTION_NOT_PARALLEL);
+	assert_int_equal(table.list.C_WrapKey(1, NULL, 2, 3, NULL, NULL),
+			 CKR_FUNCTION_NOT_PARALLEL);
 }
 
 int
