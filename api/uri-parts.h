@@ -110,20 +110,20 @@ void p11_uri_wipe(void *bytes, size_t size);
 void p11_uri_wipe_string(char *string);
 
 CK_ATTRIBUTE *p11_uri_attributes_find(const struct p11_uri_attributes *attributes,
-                                      CK_ATTRIBUTE_TYPE type);
+				      CK_ATTRIBUTE_TYPE type);
 void p11_uri_attributes_clear(struct p11_uri_attributes *attributes);
 void p11_uri_attributes_remove(struct p11_uri_attributes *attributes, CK_ATTRIBUTE *attribute);
 
 /* Sets an attribute; takes `data` (from malloc, or NULL), also on failure. False without memory. */
 bool p11_uri_attributes_take(struct p11_uri_attributes *attributes, CK_ATTRIBUTE_TYPE type,
-                             void *data, size_t size) P11_MUST_USE;
+			     void *data, size_t size) P11_MUST_USE;
 
 /*
  * Sets a copy of a caller's attribute. One whose value a module did not find is kept
  * without value: callers hand over whatever a module answered, and it must not fail the rest.
  */
 P11KitUriResult p11_uri_attributes_set(struct p11_uri_attributes *attributes,
-                                       const CK_ATTRIBUTE *attribute) P11_MUST_USE;
+				       const CK_ATTRIBUTE *attribute) P11_MUST_USE;
 
 /* RFC 7512 2.3: pk11-v-attr-nm-char, and a name made of such. */
 bool p11_uri_is_name_char(char c);

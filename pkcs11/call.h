@@ -16,7 +16,7 @@
 #define P11_SINCE(major, minor) ((major) << 8 | (minor))
 
 enum p11_route {
-	P11_ROUTE_BOUND,    /* belongs to a consumer, not to a session: one function per context (pkcs11/pool.h) */
+	P11_ROUTE_BOUND, /* belongs to a consumer, not to a session: one function per context (pkcs11/pool.h) */
 	P11_ROUTE_SESSION,  /* the first argument is a session */
 	P11_ROUTE_PARALLEL, /* answers CKR_FUNCTION_NOT_PARALLEL, always */
 };
@@ -40,8 +40,8 @@ struct p11_arg {
 	uint8_t kind;       /* enum p11_kind */
 	uint8_t n_pointers; /* CK_ULONG: 0, CK_ULONG_PTR: 1, CK_FUNCTION_LIST_PTR_PTR: 2 */
 	uint8_t roles;      /* enum p11_arg_role */
-	uint8_t count;      /* which argument of the call says how many elements; or P11_ARG_FIXED; or P11_ARG_NONE */
-	uint8_t filled;     /* which argument says how many were written, if not that one; or P11_ARG_NONE */
+	uint8_t count; /* which argument of the call says how many elements; or P11_ARG_FIXED; or P11_ARG_NONE */
+	uint8_t filled; /* which argument says how many were written, if not that one; or P11_ARG_NONE */
 };
 
 struct p11_call {
@@ -49,7 +49,7 @@ struct p11_call {
 	uint16_t since;     /* P11_SINCE() */
 	uint16_t first_arg; /* in p11_args */
 	uint8_t n_args;
-	uint8_t route;      /* enum p11_route */
+	uint8_t route; /* enum p11_route */
 };
 
 extern const struct p11_call p11_calls[P11_N_CALLS] P11_HIDDEN;

@@ -14,9 +14,11 @@
 #include <cmocka.h>
 
 /* An id is a place in the lists, which programs have compiled in. */
-#define PLACE(list, name) ((offsetof(list, name) - offsetof(list, C_Initialize)) / sizeof(void (*)(void)))
+#define PLACE(list, name)                                                                          \
+	((offsetof(list, name) - offsetof(list, C_Initialize)) / sizeof(void (*)(void)))
 _Static_assert(PLACE(CK_FUNCTION_LIST, C_WaitForSlotEvent) == P11_CALL_C_WaitForSlotEvent, "2.40");
-_Static_assert(PLACE(CK_FUNCTION_LIST_3_0, C_GetInterfaceList) == P11_CALL_C_GetInterfaceList, "3.0");
+_Static_assert(PLACE(CK_FUNCTION_LIST_3_0, C_GetInterfaceList) == P11_CALL_C_GetInterfaceList,
+	       "3.0");
 _Static_assert(PLACE(CK_FUNCTION_LIST_3_2, C_EncapsulateKey) == P11_CALL_C_EncapsulateKey, "3.2");
 
 static const struct p11_arg *

@@ -293,16 +293,19 @@ run(void **state)
 	assert_int_equal(child_run(test, NULL, 300), 0);
 }
 
-#define TEST(function) {#function, run, NULL, NULL, (void *)(uintptr_t)(function)}
+#define TEST(function)                                                                             \
+	{                                                                                          \
+#function, run, NULL, NULL, (void *)(uintptr_t)(function)                          \
+	}
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(run_on),		TEST(base_of_18), TEST(base_of_100000),
-		TEST(skip_all_ranges),	TEST(overlap),	  TEST(overflow),
-		TEST(id_before_base),	TEST(many),	  TEST(threads),
-		TEST(too_many_bases),	TEST(over_fork),  TEST(fork_while_numbering),
+		TEST(run_on),          TEST(base_of_18), TEST(base_of_100000),
+		TEST(skip_all_ranges), TEST(overlap),    TEST(overflow),
+		TEST(id_before_base),  TEST(many),       TEST(threads),
+		TEST(too_many_bases),  TEST(over_fork),  TEST(fork_while_numbering),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@ struct p11_shared {
 				      release one by one */
 	struct p11_life unmanaged; /* the callers of p11_kit_initialize_module() and its kin: one
 				      consumer, counted */
-	atomic_llong heal_at_ms;    /* not healed again before (share/heal.h) */
+	atomic_llong heal_at_ms;   /* not healed again before (share/heal.h) */
 	struct p11_notes notes;
 	struct p11_slots slots;
 };

@@ -205,8 +205,7 @@ test_get_interface(void **state)
 				 CKR_ARGUMENTS_BAD);
 	assert_int_equal(p11_context_get_interface(number, other, NULL, &interface, 0),
 			 CKR_ARGUMENTS_BAD);
-	assert_int_equal(p11_context_get_interface(number, name, NULL, NULL, 0),
-			 CKR_ARGUMENTS_BAD);
+	assert_int_equal(p11_context_get_interface(number, name, NULL, NULL, 0), CKR_ARGUMENTS_BAD);
 	assert_ptr_equal(interface, before);
 	p11_context_give_back(number);
 }
@@ -276,12 +275,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pool),
-		cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_given_back),
-		cmocka_unit_test(test_rewrite),
-		cmocka_unit_test(test_get_interface),
-		cmocka_unit_test(test_get_interface_list),
+		cmocka_unit_test(test_pool),          cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_given_back),    cmocka_unit_test(test_rewrite),
+		cmocka_unit_test(test_get_interface), cmocka_unit_test(test_get_interface_list),
 		cmocka_unit_test(test_check_args),
 	};
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Control strings: what a test says to the chaos module under a program that it cannot change, by
- *the environment or by the `x-init-reserved` of a configuration file. Statements end with `;` or a
- *line feed:
+ * the environment or by the `x-init-reserved` of a configuration file. Statements end with `;` or a
+ * line feed:
  *
- *	slots=3; handles=heap; C_Sign: rv=CKR_DEVICE_ERROR, skip=2, times=1; C_GetSlotInfo: slot=2,
- *sleep=1000
+ *	slots=3; handles=heap; C_Sign: rv=CKR_DEVICE_ERROR, skip=2, times=1
  */
 #include "chaos-inside.h"
 

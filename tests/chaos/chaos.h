@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The remote control of the chaos module: a PKCS#11 module for tests that misbehaves on command and
- *counts everything. README.md tells the whole story; in short:
+ * counts everything. README.md tells the whole story; in short:
  *
  *	void *file = dlopen("chaos-a.so", RTLD_NOW | RTLD_LOCAL);
  *	struct chaos *chaos = ((chaos_control_function)dlsym(file, "chaos_control"))();
  *	chaos->fault(CHAOS_C_GetSlotInfo, &(struct chaos_fault){.sleep_ms = 1000});
  *
  * Each file (chaos-a.so, chaos-b.so, a copy) has a state of its own. Everything here may be used
- *from any thread, while the module is being called: all words are atomic, and a fault that was
- *replaced is kept, never freed.
+ * from any thread, while the module is being called: all words are atomic, and a fault that was
+ * replaced is kept, never freed.
  */
 #ifndef CHAOS_H
 #define CHAOS_H

@@ -184,7 +184,7 @@ test_every_function_fails_on_command(void **state)
 		chaos->fault(i, &(struct chaos_fault){.rv = 0x80001234ul + i});
 		/* All arguments of the standard are one word each; ten are enough for every
 		 * function. */
-		CK_RV (*call)
+		CK_RV(*call)
 		(CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG,
 		 CK_ULONG, CK_ULONG);
 		memcpy(&call, &functions[i], sizeof(call));

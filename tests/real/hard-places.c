@@ -2,13 +2,13 @@
 /*
  * The proxy and the library in places where careless libraries fail. Each run is one place:
  *
- *	hard-places mdwe      the kernel refuses memory that was writable and becomes executable
- *(PR_SET_MDWE) hard-places seccomp   after the look-up, a filter refuses every mapping that is
- *executable hard-places no-proc   there is no /proc hard-places closed    the process closes all
- *descriptors, and opens files of its own in their place
+ *	hard-places mdwe      the kernel refuses memory that was writable and becomes executable (PR_SET_MDWE)
+ *	hard-places seccomp   after the look-up, a filter refuses every mapping that is executable
+ *	hard-places no-proc   there is no /proc
+ *	hard-places closed    the process closes all descriptors, and opens files of its own in their place
  *
  * In each a consumer of the proxy, one of libp11-kit, and a forked child of both sign. 0: all went
- *well; 77: the place cannot be made here. The environment is that of three.c.
+ * well; 77: the place cannot be made here. The environment is that of three.c.
  */
 #include "p11-kit/pkcs11.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a program sees of the configuration: the names of the modules that libp11-kit loads, and the
- *labels of the tokens that the proxy shows, one a line, after whether the kernel calls the program
- *privileged. Linked with an RPATH, since a setuid program ignores LD_LIBRARY_PATH; nothing else
- *that the environment says is used either.
+ * labels of the tokens that the proxy shows, one a line, after whether the kernel calls the program
+ * privileged. Linked with an RPATH, since a setuid program ignores LD_LIBRARY_PATH; nothing else
+ * that the environment says is used either.
  *
  *	modules PROXY
  */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The project's first example: GnuTLS, gck and NSS in one process on one token. Each starts, signs
- *and stops, in every order, while the others keep signing on threads of their own. The first
- *failure or wrong signature ends the program with 1.
+ * and stops, in every order, while the others keep signing on threads of their own. The first
+ * failure or wrong signature ends the program with 1.
  *
  *	three [ORDERS]        ORDERS: how many of the 36 orders; all without it
  *	three NAME            one party alone: gnutls, gck or nss
  *
  * What to use comes from the environment: P11_PROXY, P11_TOKEN, P11_KEY, P11_PIN, and
- *P11_SIGNATURE, a file with the signature that SoftHSM itself makes of the text in P11_DATA.
+ * P11_SIGNATURE, a file with the signature that SoftHSM itself makes of the text in P11_DATA.
  */
 #include "party.h"
 

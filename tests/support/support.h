@@ -21,7 +21,7 @@ const char *support_env(const char *name);
 
 /*
  * A scene: a folder with the configuration that the library is to see, instead of the system's and
- *the user's.
+ * the user's.
  *
  *	system.conf  user.conf  modules/  package/  user/
  */
