@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the whole-library tests share: the proxy as a consumer loads it, and the few calls that every
+ * consumer makes. A program is linked with libp11-kit.so.0; the proxy comes by dlopen(), as
+ * everybody's does. What cannot even begin ends the process (support_die()).
+ */
+#ifndef P11_TEST_CORE_H
+#define P11_TEST_CORE_H
+
+#include "support/support.h"
+
+#include <p11-kit/p11-kit.h>
+#include <p11-kit/pkcs11.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h wants the four above. */
+#include <cmocka.h>
+
+#define CORE_MAX_SLOTS 64
+
+/* A handle of dlopen() on p11-kit-proxy.so, the same each time. */
+void *core_proxy(void);
+
+/* A look-up by the proxy's C_GetFunctionList; by C_GetInterface, of that version. */
+CK_FUNCTION_LIST *core_list(void);
+CK_FUNCTION_LIST_3_2 *core_interface(CK_BYTE major, CK_BYTE minor);
+
+/* A consumer of its own: a look-up that is initialized. */
+CK_FUNCTION_LIST *core_consumer(void);
+
+/* The ids of all slots; their number is returned. */
+CK_ULONG core_slots(CK_FUNCTION_LIST *list, CK_SLOT_ID ids[CORE_MAX_SLOTS]);
+
+/* The i-th slot's id; a session there; a signature in it, made by the chaos module. */
+CK_SLOT_ID core_slot(CK_FUNCTION_LIST *list, CK_ULONG i);
+CK_SESSION_HANDLE core_open(CK_FUNCTION_LIST *list, CK_SLOT_ID slot);
+CK_RV core_sign(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session, struct chaos_signature *out);
+
+#define assert_rv(call, expected) assert_int_equal((call), (expected))
+#define assert_ok(call) assert_rv((call), CKR_OK)
+
+#endif
