@@ -101,4 +101,20 @@ unsigned support_n_threads(void);
 #define SUPPORT_TSAN 0
 #endif
 
+/*
+ * AddressSanitizer's allocator holds no lock over fork(): a child made while another thread is inside it hangs in its first
+ * malloc(). A test whose child allocates, and whose threads do meanwhile, is left out there; it runs in all other builds.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SUPPORT_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SUPPORT_ASAN 1
+#endif
+#ifndef SUPPORT_ASAN
+#define SUPPORT_ASAN 0
+#endif
+
 #endif
