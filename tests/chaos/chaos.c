@@ -15,9 +15,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* A fault that was set: what is left of it is ours, and it stays on a list so that leak checkers
- * see it. */
+/*
+ * A fault that was set: what is left of it is ours, since a call may still look at it. It stays on a
+ * list, where the next one that is set alike finds it, and leak checkers see it.
+ */
 struct armed {
+	enum chaos_call call;     /* constant */
 	struct chaos_fault fault; /* constant */
 	_Atomic(unsigned) seen;   /* calls that counted so far */
 	struct armed *older;      /* constant */
@@ -227,6 +230,41 @@ visit_default(struct visit *visit)
 	return CKR_OK;
 }
 
+static bool
+is_same_fault(const struct chaos_fault *a, const struct chaos_fault *b)
+{
+	return a->skip == b->skip && a->times == b->times && a->on_slot == b->on_slot &&
+	       a->slot == b->slot && a->sleep_ms == b->sleep_ms && a->hang == b->hang &&
+	       a->abort == b->abort && a->fork == b->fork && a->callback == b->callback &&
+	       a->data == b->data && a->drop == b->drop && a->rv == b->rv && a->late == b->late &&
+	       a->over == b->over;
+}
+
+static struct armed *
+armed_before(enum chaos_call call, const struct chaos_fault *fault)
+{
+	struct armed *armed = engine.all;
+
+	while (armed && (armed->call != call || !is_same_fault(&armed->fault, fault)))
+		armed = armed->older;
+	return armed;
+}
+
+static struct armed *
+arm(enum chaos_call call, const struct chaos_fault *fault)
+{
+	struct armed *armed = calloc(1, sizeof(*armed));
+
+	if (!armed)
+		abort();
+	armed->call = call;
+	armed->fault = *fault;
+	armed->older = engine.all;
+	while (!atomic_compare_exchange_weak(&engine.all, &armed->older, armed))
+		;
+	return armed;
+}
+
 static void
 set_fault(enum chaos_call call, const struct chaos_fault *fault)
 {
@@ -236,13 +274,10 @@ set_fault(enum chaos_call call, const struct chaos_fault *fault)
 		engine.armed[call] = NULL;
 		return;
 	}
-	struct armed *armed = calloc(1, sizeof(*armed));
+	struct armed *armed = armed_before(call, fault);
 	if (!armed)
-		abort();
-	armed->fault = *fault;
-	armed->older = engine.all;
-	while (!atomic_compare_exchange_weak(&engine.all, &armed->older, armed))
-		;
+		armed = arm(call, fault);
+	armed->seen = 0;
 	engine.armed[call] = armed;
 	engine.any = true;
 }

@@ -9,7 +9,7 @@
  *
  * Each file (chaos-a.so, chaos-b.so, a copy) has a state of its own. Everything here may be used
  * from any thread, while the module is being called: all words are atomic, and a fault that was
- * replaced is kept, never freed.
+ * replaced is kept, never freed, and used again when an equal one is set.
  */
 #ifndef CHAOS_H
 #define CHAOS_H

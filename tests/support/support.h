@@ -117,4 +117,7 @@ unsigned support_n_threads(void);
 #define SUPPORT_ASAN 0
 #endif
 
+/* ThreadSanitizer's child may find its runtime's lock taken in dlopen(), likewise. */
+#define SUPPORT_FORKS_WHILE_BUSY (!SUPPORT_ASAN && !SUPPORT_TSAN)
+
 #endif
