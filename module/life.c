@@ -59,6 +59,28 @@ call_finalize(struct p11_module *module)
 			    p11_module_label(module), p11_rv_name(rv, (char[24]){0}));
 }
 
+static CK_RV
+say_failed(struct p11_module *module, CK_RV rv)
+{
+	return p11_fail(rv, "module %s: C_Initialize failed with %s: %s", p11_module_label(module),
+			p11_rv_name(rv, (char[24]){0}), p11_error_text(rv));
+}
+
+/* The caller counts as a user already, of a module that is down. */
+static CK_RV
+revive(struct p11_module *module, void *reserved)
+{
+	if (!atomic_exchange(&module->is_lost, false))
+		return CKR_OK; /* another thread does */
+
+	CK_RV rv = call_initialize(module, reserved);
+	if (rv == CKR_OK)
+		return CKR_OK;
+	atomic_store(&module->is_lost, true);
+	(void)p11_module_stop(module);
+	return say_failed(module, rv);
+}
+
 CK_RV
 p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *busy)
 {
@@ -70,7 +92,7 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 		*busy = false;
 	switch (p11_life_start(&module->life, depth > 0 ? 0 : wait_ms)) {
 	case P11_LIFE_COUNTED:
-		return CKR_OK;
+		return atomic_load(&module->is_lost) ? revive(module, reserved) : CKR_OK;
 	case P11_LIFE_YOURS:
 		break;
 	case P11_LIFE_SELF:
@@ -89,17 +111,14 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 	}
 
 	p11_module_keep(module);
+	atomic_store(&module->is_lost, false);
 	rv = call_initialize(module, reserved);
 	if (!p11_life_started(&module->life, rv == CKR_OK))
 		return p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED,
 				"module %s: the process was forked inside its C_Initialize; call "
 				"C_Initialize again in the child",
 				p11_module_label(module));
-	if (rv != CKR_OK)
-		return p11_fail(rv, "module %s: C_Initialize failed with %s: %s",
-				p11_module_label(module), p11_rv_name(rv, (char[24]){0}),
-				p11_error_text(rv));
-	return CKR_OK;
+	return rv == CKR_OK ? CKR_OK : say_failed(module, rv);
 }
 
 /* What the last user's stop does. */
@@ -153,9 +172,15 @@ p11_module_stop(struct p11_module *module)
 }
 
 CK_RV
-p11_module_restart(struct p11_module *module)
+p11_module_restart(struct p11_module *module, bool *is_needed)
 {
 	P11_NO_CANCEL;
 
+	/* A start that counts itself just now sees that it is lost, or is seen here. */
+	module->must_finalize = false;
+	atomic_store(&module->is_lost, true);
+	*is_needed = p11_life_is_up(&module->life);
+	if (!*is_needed || !atomic_exchange(&module->is_lost, false))
+		return CKR_OK;
 	return call_initialize(module, NULL);
 }

@@ -48,6 +48,10 @@ struct p11_module {
 	/* We initialized it ourselves. Written by who starts it. */
 	bool must_finalize;
 
+	/* Somebody finalized it behind our back when no user was left, while calls were in flight:
+	 * who uses it next initializes it. */
+	atomic_bool is_lost;
+
 	/* Guarded by the list's lock. `next` changes by single stores, so that a child can read it.
 	 */
 	bool was_started;   /* C_Initialize ran once: it is never unmapped */
@@ -101,9 +105,10 @@ CK_RV p11_module_stop(struct p11_module *module);
 /*
  * Initializes a module once more that somebody finalized behind our back: it is up for us, and the
  * caller has joined it. No C_Finalize, and no count changes. The module's answer; OK also where
- * somebody else has initialized it again.
+ * somebody else has initialized it again. Where no user is left (*is_needed is false) it stays down
+ * and is not finalized when the caller leaves it.
  */
-CK_RV p11_module_restart(struct p11_module *module) P11_MUST_USE;
+CK_RV p11_module_restart(struct p11_module *module, bool *is_needed) P11_MUST_USE;
 
 /* Holds it up for the length of one call of ours, so that the call cannot enter a module that is
  * down. */

@@ -41,6 +41,14 @@ close_in_module(struct p11_handle *entry)
 	return rv;
 }
 
+/* A session of before has no module any more, and must not reach the one that has its number now.
+ */
+static unsigned long
+n_heals_of(struct p11_module *module)
+{
+	return atomic_load(&p11_shared_of(module)->n_heals);
+}
+
 /*
  * Closes a session that was claimed for `owner`. A module that refuses keeps it, under the same
  * handle; but not for an owner that has been finalized meanwhile, whose C_Finalize could not see
@@ -50,9 +58,11 @@ static CK_RV
 close_claimed(struct p11_instance *instance, struct p11_handle *entry, unsigned long long owner)
 {
 	CK_ULONG handle = atomic_load(&entry->ours);
+	struct p11_module *module = atomic_load(&entry->module);
+	unsigned long n_heals = n_heals_of(module);
 	CK_RV rv = close_in_module(entry);
 
-	if (p11_session_is_gone(rv)) {
+	if (p11_session_is_gone(rv) || n_heals_of(module) != n_heals) {
 		p11_handle_release(entry);
 		return rv;
 	}
@@ -66,10 +76,18 @@ close_claimed(struct p11_instance *instance, struct p11_handle *entry, unsigned 
  * closed, by us or by that. */
 static CK_RV
 hand_over(struct p11_instance *instance, struct p11_handle *entry, const struct p11_route *route,
-	  CK_SESSION_HANDLE session, CK_SESSION_HANDLE_PTR out)
+	  unsigned long n_heals, CK_SESSION_HANDLE session, CK_SESSION_HANDLE_PTR out)
 {
 	CK_SESSION_HANDLE handle = p11_handle_publish(entry, route->calls, session);
 
+	if (n_heals_of(route->module) != n_heals) {
+		if (p11_handle_claim(entry, handle))
+			p11_handle_release(entry);
+		return p11_fail(CKR_DEVICE_ERROR,
+				"module %s: somebody else in this program finalized it while a "
+				"session was opened; open it again",
+				p11_module_label(route->module));
+	}
 	if (atomic_load(&instance->owner) == route->owner) {
 		*out = handle;
 		return CKR_OK;
@@ -105,15 +123,18 @@ p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 	}
 	CK_NOTIFY callback = notify ? notify_consumer : NULL;
 	void *argument = notify ? entry : application;
+	unsigned long n_heals = n_heals_of(route.module);
 	rv = route.calls->C_OpenSession(route.slot, flags, argument, callback, &session);
 	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && generation == p11_fork_generation() &&
-	    p11_heal(route.module))
+	    p11_heal(route.module)) {
+		n_heals = n_heals_of(route.module);
 		rv = route.calls->C_OpenSession(route.slot, flags, argument, callback, &session);
+	}
 	if (generation != p11_fork_generation())
 		return CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
 
 	if (rv == CKR_OK)
-		rv = hand_over(instance, entry, &route, session, out);
+		rv = hand_over(instance, entry, &route, n_heals, session, out);
 	else
 		p11_handle_release(entry);
 	p11_route_leave(&route);

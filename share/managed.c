@@ -175,14 +175,18 @@ managed_finalize(CK_VOID_PTR reserved, void *context)
 
 /*
  * The module cannot go down while it opens the session; the consumer can. Whoever comes second, its
- * C_Finalize that takes the notes out or we, closes what was opened.
+ * C_Finalize that takes the notes out or we, closes what was opened. But if the module was
+ * finalized behind our back meanwhile, the handle may be another session's by now.
  */
 static CK_RV
-note_opened(struct managed *managed, struct p11_module *module, unsigned long long owner,
-	    CK_SESSION_HANDLE session, CK_SLOT_ID slot)
+note_opened(struct managed *managed, struct p11_module *module, unsigned long n_heals,
+	    unsigned long long owner, CK_SESSION_HANDLE session, CK_SLOT_ID slot)
 {
-	struct p11_notes *notes = &p11_shared_of(module)->notes;
+	struct p11_shared *shared = p11_shared_of(module);
+	struct p11_notes *notes = &shared->notes;
 
+	if (atomic_load(&shared->n_heals) != n_heals)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (!p11_notes_add(notes, session, owner, slot)) {
 		(void)p11_module_calls(module)->C_CloseSession(session);
 		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory for a session",
@@ -192,8 +196,10 @@ note_opened(struct managed *managed, struct p11_module *module, unsigned long lo
 		return CKR_OK;
 
 	struct p11_note *note = p11_notes_take(notes, session, owner);
-	if (note)
+	if (note && atomic_load(&shared->n_heals) == n_heals)
 		(void)close_noted(module, note, true);
+	else if (note)
+		p11_note_free(note);
 	return CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
@@ -212,13 +218,14 @@ managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, C
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 
 	CK_RV rv = CKR_ARGUMENTS_BAD;
+	unsigned long n_heals = atomic_load(&p11_shared_of(module)->n_heals);
 	if (out) /* else the module is not asked */
 		rv = p11_module_calls(module)->C_OpenSession(slot, flags, application, notify,
 							     &session);
 	if (generation != p11_fork_generation())
 		return CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
 	if (rv == CKR_OK)
-		rv = note_opened(managed, module, owner, session, slot);
+		rv = note_opened(managed, module, n_heals, owner, session, slot);
 	else if (rv == CKR_CRYPTOKI_NOT_INITIALIZED)
 		(void)p11_heal(module); /* which turns this table down, too */
 	p11_module_leave(module);
@@ -305,7 +312,8 @@ managed_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR rese
 			return CKR_OK;
 		}
 		if (flags & CKF_DONT_BLOCK)
-			return CKR_NO_EVENT;
+			return atomic_load(&managed->owner) == owner ? CKR_NO_EVENT
+								     : CKR_CRYPTOKI_NOT_INITIALIZED;
 		p11_slots_wait(ticket, wait_ms);
 		wait_ms = wait_ms * 2 < MAX_EVENT_WAIT_MS ? wait_ms * 2 : MAX_EVENT_WAIT_MS;
 	}

@@ -41,6 +41,7 @@ p11_shared_of(struct p11_module *module)
 	if (!fresh)
 		return NULL;
 	atomic_init(&fresh->n_handed_out, 0);
+	atomic_init(&fresh->n_heals, 0);
 	shared_reset(fresh);
 	atomic_store(&module->free_shared, shared_free);
 	if (atomic_compare_exchange_strong(&module->shared, &shared, fresh))

@@ -14,6 +14,7 @@ struct p11_shared {
 	struct p11_life unmanaged; /* the callers of p11_kit_initialize_module() and its kin: one
 				      consumer, counted */
 	atomic_llong heal_at_ms;   /* not healed again before (share/heal.h) */
+	atomic_ulong n_heals;      /* how often its sessions were forgotten by that */
 	struct p11_notes notes;
 	struct p11_slots slots;
 };

@@ -2,6 +2,7 @@
 #include "core/core.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A test that calls the proxy only must be linked with the library all the same (scene_use()). */
@@ -96,4 +97,20 @@ core_sign(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session, struct chaos_signat
 
 	memset(out, 0, sizeof *out);
 	return list->C_Sign(session, data, sizeof data, (CK_BYTE_PTR)out, &length);
+}
+
+/* With exit(), not _exit(), so that a leak checker looks too. */
+static int
+run_in_child(void *data)
+{
+	const struct core_test *test = data;
+	const struct CMUnitTest tests[] = {{test->name, test->body, NULL, NULL, NULL}};
+
+	exit(cmocka_run_group_tests_name(test->name, tests, NULL, NULL));
+}
+
+void
+core_in_child(void **state)
+{
+	assert_int_equal(child_run(run_in_child, *state, CORE_TEST_SECONDS), 0);
 }

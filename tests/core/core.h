@@ -39,6 +39,24 @@ CK_SLOT_ID core_slot(CK_FUNCTION_LIST *list, CK_ULONG i);
 CK_SESSION_HANDLE core_open(CK_FUNCTION_LIST *list, CK_SLOT_ID slot);
 CK_RV core_sign(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session, struct chaos_signature *out);
 
+/*
+ * A test in a process of its own: what the library keeps of earlier tests (ids, pauses, the
+ * configuration while a proxy uses it) is not there. In the array of tests: core_unit_test(name).
+ */
+struct core_test {
+	const char *name;
+	void (*body)(void **state);
+};
+void core_in_child(void **state);
+#define CORE_TEST_SECONDS 100
+#define core_unit_test(test)                                                                       \
+	{                                                                                          \
+#test, core_in_child, NULL, NULL, &(struct core_test)                              \
+		{                                                                                  \
+#test, test                                                                \
+		}                                                                                  \
+	}
+
 #define assert_rv(call, expected) assert_int_equal((call), (expected))
 #define assert_ok(call) assert_rv((call), CKR_OK)
 
