@@ -113,6 +113,8 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 	p11_module_keep(module);
 	atomic_store(&module->is_lost, false);
 	rv = call_initialize(module, reserved);
+	if (rv == CKR_OK)
+		atomic_fetch_add(&module->n_starts, 1);
 	if (!p11_life_started(&module->life, rv == CKR_OK))
 		return p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED,
 				"module %s: the process was forked inside its C_Initialize; call "

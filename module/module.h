@@ -52,6 +52,9 @@ struct p11_module {
 	 * who uses it next initializes it. */
 	atomic_bool is_lost;
 
+	/* How often it was started: what was seen in one life says nothing about the next. */
+	atomic_ulong n_starts;
+
 	/* Guarded by the list's lock. `next` changes by single stores, so that a child can read it.
 	 */
 	bool was_started;   /* C_Initialize ran once: it is never unmapped */

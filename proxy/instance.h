@@ -133,6 +133,7 @@ CK_RV p11_instance_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR slot, CK_V
 /* A call of ours on one slot: from enter to leave the module cannot go down. */
 struct p11_route {
 	struct p11_module *module;
+	struct p11_slots *slots;
 	const CK_FUNCTION_LIST_3_2 *calls;
 	CK_SLOT_ID slot;          /* the module's id */
 	unsigned long long owner; /* the instance's at that moment */

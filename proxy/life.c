@@ -61,14 +61,15 @@ p11_link_bring_up(struct p11_instance *instance, struct p11_link *link, unsigned
 	long long wait_ms = deadline_ms > began ? deadline_ms - began : 0;
 	bool busy;
 
-	if (p11_link_is_up(link, owner) || (!force && !p11_slots_may_retry(link->slots)))
+	if (p11_link_is_up(link, owner) ||
+	    (!force && !p11_slots_may_retry(link->slots, link->module)))
 		return CKR_OK;
 
 	CK_RV rv = p11_module_start(link->module, NULL, (int)wait_ms, &busy);
 	if (rv == CKR_OK)
 		become_user(instance, link, owner);
 	if (rv != CKR_OK && !busy)
-		p11_slots_failed(link->slots, p11_slots_now_ms() - began);
+		p11_slots_failed(link->slots, link->module, p11_slots_now_ms() - began);
 	return rv;
 }
 

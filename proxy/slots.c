@@ -4,9 +4,9 @@
 
 #include "base/fork.h"
 #include "base/message.h"
+#include "pkcs11/names.h"
 #include "proxy/numbering.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,6 +251,7 @@ p11_route_enter(struct p11_instance *instance, CK_SLOT_ID slot, struct p11_route
 			"module %s: it is not initialized now; the next C_GetSlotList tries again",
 			p11_module_label(link->module));
 	route->module = link->module;
+	route->slots = link->slots;
 	route->calls = p11_module_calls(link->module);
 	route->slot = numbered->slot;
 	return CKR_OK;
@@ -262,16 +263,29 @@ p11_route_leave(struct p11_route *route)
 	p11_module_leave(route->module);
 }
 
+/* The module's own answer comes through; that it is the module's is said. */
+static void
+say_mute(const struct p11_route *route, const char *call, CK_RV rv)
+{
+	p11_message("module %s: %s of its slot 0x%lx failed with %s",
+		    p11_module_label(route->module), call, route->slot,
+		    p11_rv_name(rv, (char[24]){0}));
+}
+
 CK_RV
 p11_instance_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info, void *context)
 {
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
-	if (rv == CKR_OK) {
-		rv = route.calls->C_GetSlotInfo(route.slot, info);
-		p11_route_leave(&route);
-	}
+	if (rv != CKR_OK)
+		return rv;
+	rv = route.calls->C_GetSlotInfo(route.slot, info);
+	if (rv == CKR_OK && info)
+		p11_slots_saw(route.slots, route.slot, info->flags & CKF_TOKEN_PRESENT);
+	else
+		say_mute(&route, "C_GetSlotInfo", rv);
+	p11_route_leave(&route);
 	return rv;
 }
 
@@ -281,10 +295,12 @@ p11_instance_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info, void *conte
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
-	if (rv == CKR_OK) {
-		rv = route.calls->C_GetTokenInfo(route.slot, info);
-		p11_route_leave(&route);
-	}
+	if (rv != CKR_OK)
+		return rv;
+	rv = route.calls->C_GetTokenInfo(route.slot, info);
+	if (rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT)
+		say_mute(&route, "C_GetTokenInfo", rv);
+	p11_route_leave(&route);
 	return rv;
 }
 
@@ -357,7 +373,9 @@ next_event(struct p11_instance *instance, CK_SLOT_ID *id)
 	CK_SLOT_ID slot = 0;
 
 	do {
-		event = ULLONG_MAX;
+		/* Not one that comes while we look: a module that we have passed already may have
+		 * an earlier one by then. */
+		event = p11_slots_last_event() + 1;
 		link = NULL;
 		for (size_t i = 0; i < links->n_links; i++) {
 			if (p11_slots_event_after(links->links[i].slots, after, &event, &slot))
@@ -396,7 +414,9 @@ p11_instance_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR
 			return CKR_OK;
 		}
 		if (flags & CKF_DONT_BLOCK)
-			return CKR_NO_EVENT;
+			return atomic_load(&instance->owner) == owner
+				       ? CKR_NO_EVENT
+				       : CKR_CRYPTOKI_NOT_INITIALIZED;
 		p11_slots_wait(ticket, wait_ms);
 		wait_ms = wait_ms * 2 < MAX_EVENT_WAIT_MS ? wait_ms * 2 : MAX_EVENT_WAIT_MS;
 	}

@@ -35,8 +35,10 @@ enum presence {
 };
 
 struct p11_slot {
-	CK_SLOT_ID id; /* the key */
-	enum presence presence;
+	CK_SLOT_ID id;          /* the key */
+	enum presence presence; /* as it was told last: events are concluded from it */
+	bool has_token;         /* as lists show it: not while the slot cannot tell */
+	bool is_stale; /* `presence` is of an earlier life of the module: no event follows */
 	bool is_listed;
 	bool is_new;              /* in no list yet */
 	unsigned long long event; /* number of its last event; 0: none */
@@ -48,6 +50,9 @@ struct answer {
 	CK_SLOT_ID *ids;         /* owned */
 	enum presence *presence; /* owned; NULL if it was not asked for */
 	size_t n;
+	unsigned long start; /* of the module */
+	CK_RV mute_rv;       /* why a slot could not tell its state; CKR_OK: all could */
+	CK_SLOT_ID mute;     /* the last such slot */
 };
 
 static struct {
@@ -134,11 +139,14 @@ ask_presence(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
 	for (size_t i = 0; i < answer->n; i++) {
 		CK_SLOT_INFO info = {.flags = 0};
 		CK_RV rv = calls->C_GetSlotInfo(answer->ids[i], &info);
-		/* A slot that cannot tell its state is left out of the lists with a token, and
-		 * hurts no other. */
-		answer->presence[i] = rv == CKR_OK && (info.flags & CKF_TOKEN_PRESENT)
-					      ? PRESENCE_YES
-					      : PRESENCE_NO;
+		if (rv == CKR_OK) {
+			answer->presence[i] =
+				(info.flags & CKF_TOKEN_PRESENT) ? PRESENCE_YES : PRESENCE_NO;
+		} else {
+			answer->presence[i] = PRESENCE_UNKNOWN;
+			answer->mute = answer->ids[i];
+			answer->mute_rv = rv;
+		}
 	}
 	return CKR_OK;
 }
@@ -146,6 +154,7 @@ ask_presence(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
 static CK_RV
 ask(struct p11_module *module, bool presence, struct answer *answer)
 {
+	answer->start = atomic_load(&module->n_starts);
 	if (!p11_module_join(module))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	CK_RV rv = ask_list(p11_module_calls(module), answer);
@@ -190,14 +199,32 @@ raise_locked(struct p11_slot *slot)
 	pthread_mutex_unlock(&events.lock);
 }
 
-/* A change of a slot's token is an event, unless the module reports its events itself. */
+/*
+ * A change of a slot's token is an event, unless the module reports its events itself. A slot that
+ * cannot tell its state is left out of the lists with a token, hurts no other, and is no event.
+ */
 static void
 see_presence_locked(struct p11_slots *slots, struct p11_slot *slot, enum presence presence)
 {
-	if (slot->presence != PRESENCE_UNKNOWN && slot->presence != presence &&
+	slot->has_token = presence == PRESENCE_YES;
+	if (presence == PRESENCE_UNKNOWN)
+		return;
+	if (slot->presence != PRESENCE_UNKNOWN && slot->presence != presence && !slot->is_stale &&
 	    slots->events != P11_EVENTS_NATIVE)
 		raise_locked(slot);
 	slot->presence = presence;
+	slot->is_stale = false;
+}
+
+/* What happened while the module was down is no event: nobody was there whom it could be told. */
+static void
+begin_life_locked(struct p11_slots *slots, unsigned long start)
+{
+	struct p11_slot *slot, *next;
+
+	HASH_ITER(hh, slots->by_id, slot, next)
+	slot->is_stale = true;
+	slots->start = start;
 }
 
 static CK_RV
@@ -205,18 +232,20 @@ merge_locked(struct p11_slots *slots, const struct answer *answer)
 {
 	struct p11_slot **order = calloc(answer->n + 1, sizeof *order);
 	struct p11_slot *slot, *next;
+	bool is_later = slots->is_known && slots->start == answer->start;
 	size_t n = 0;
 
 	if (!order)
 		return CKR_HOST_MEMORY;
+	if (slots->start != answer->start)
+		begin_life_locked(slots, answer->start);
 	HASH_ITER(hh, slots->by_id, slot, next)
 	slot->is_listed = false;
 	for (size_t i = 0; i < answer->n; i++) {
 		slot = slot_locked(slots, answer->ids[i]);
 		if (!slot || slot->is_listed) /* no memory, or named twice */
 			continue;
-		if (slots->is_known &&
-		    slot->is_new) /* it came after the first list: nothing was there before */
+		if (is_later && slot->is_new) /* nothing was there before */
 			slot->presence = PRESENCE_NO;
 		slot->is_new = false;
 		slot->is_listed = true;
@@ -230,22 +259,30 @@ merge_locked(struct p11_slots *slots, const struct answer *answer)
 			see_presence_locked(slots, slot, PRESENCE_NO);
 	}
 	free(slots->order);
-	slots->lacks_presence = false;
-	for (size_t i = 0; i < n; i++)
-		slots->lacks_presence |= order[i]->presence == PRESENCE_UNKNOWN;
+	slots->lacks_presence = !answer->presence && (slots->lacks_presence || !slots->is_known);
 	slots->order = order;
 	slots->n_order = n;
 	slots->is_known = true;
+	slots->retry_at_ms = 0;
 	return CKR_OK;
 }
 
 static void
-pause_locked(struct p11_slots *slots, long long took_ms)
+pause_locked(struct p11_slots *slots, unsigned long start, long long took_ms)
 {
 	long long pause = took_ms * RETRY_FACTOR;
 
 	pause = pause < RETRY_MIN_MS ? RETRY_MIN_MS : pause > RETRY_MAX_MS ? RETRY_MAX_MS : pause;
 	slots->retry_at_ms = p11_slots_now_ms() + pause;
+	slots->failed_start = start;
+}
+
+/* Its pause is over, or somebody has started it since. */
+static bool
+may_retry_locked(const struct p11_slots *slots, const struct p11_module *module)
+{
+	return p11_slots_now_ms() >= slots->retry_at_ms ||
+	       atomic_load(&module->n_starts) != slots->failed_start;
 }
 
 /* Whether the last list answers the question. */
@@ -257,23 +294,29 @@ is_answered_locked(const struct p11_slots *slots, bool presence)
 
 /*
  * Becomes the one that asks. False: another thread is asking. With `wait` the caller waits for that
- * one, but only where nothing is known yet; then its answer is taken for ours.
+ * one, but only where nothing is known yet; then its answer, also a failure, is taken for ours.
  */
 static bool
-begin_asking_locked(struct p11_slots *slots, bool presence, bool wait)
+begin_asking_locked(struct p11_slots *slots, const struct p11_module *module, bool presence,
+		    bool wait)
 {
-	struct timespec deadline = timespec_of_ms(p11_slots_now_ms() + FIRST_LIST_WAIT_MS);
+	struct timespec deadline = timespec_of_ms(slots->asked_at_ms + FIRST_LIST_WAIT_MS);
 	bool waited = false;
 
+	if (slots->is_busy && pthread_equal(slots->asker, pthread_self()))
+		return false; /* the module has called us back */
 	while (wait && slots->is_busy && !is_answered_locked(slots, presence)) {
 		waited = true;
 		if (pthread_cond_clockwait(&slots->listed, &slots->lock, CLOCK_MONOTONIC,
 					   &deadline) == ETIMEDOUT)
 			break;
 	}
-	if (slots->is_busy || (waited && is_answered_locked(slots, presence)))
+	if (slots->is_busy ||
+	    (waited && (is_answered_locked(slots, presence) || !may_retry_locked(slots, module))))
 		return false;
 	slots->is_busy = true;
+	slots->asker = pthread_self();
+	slots->asked_at_ms = p11_slots_now_ms();
 	return true;
 }
 
@@ -299,12 +342,18 @@ refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presen
 		if (rv == CKR_OK)
 			rv = merge_locked(slots, &answer);
 		else
-			pause_locked(slots, p11_slots_now_ms() - began);
+			pause_locked(slots, answer.start, p11_slots_now_ms() - began);
 		end_asking_locked(slots);
 		pthread_mutex_unlock(&slots->lock);
 	}
 	free(answer.ids);
 	free(answer.presence);
+	if (rv == CKR_OK && answer.mute_rv != CKR_OK)
+		p11_message(
+			"module %s: C_GetSlotInfo of its slot 0x%lx failed with %s; the slot is "
+			"left out where only those with a token are listed",
+			p11_module_label(module), answer.mute,
+			p11_rv_name(answer.mute_rv, (char[24]){0}));
 	if (rv != CKR_OK)
 		p11_message(
 			"module %s: its slots cannot be listed: %s; those seen last are shown, and "
@@ -320,8 +369,9 @@ p11_slots_refresh(struct p11_slots *slots, struct p11_module *module, bool prese
 	bool is_asker = false;
 
 	pthread_mutex_lock(&slots->lock);
-	if (now || p11_slots_now_ms() >= slots->retry_at_ms)
-		is_asker = begin_asking_locked(slots, presence, !p11_module_thread_is_inside());
+	if (now || may_retry_locked(slots, module))
+		is_asker = begin_asking_locked(slots, module, presence,
+					       !p11_module_thread_is_inside());
 	pthread_mutex_unlock(&slots->lock);
 	return is_asker ? refresh_as_asker(slots, module, presence) : CKR_OK;
 }
@@ -334,7 +384,7 @@ p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out, size_t *
 	pthread_mutex_lock(&slots->lock);
 	CK_SLOT_ID *ids = calloc(slots->n_order + 1, sizeof *ids);
 	for (size_t i = 0; ids && i < slots->n_order; i++) {
-		if (!present || slots->order[i]->presence == PRESENCE_YES)
+		if (!present || slots->order[i]->has_token)
 			ids[n++] = slots->order[i]->id;
 	}
 	pthread_mutex_unlock(&slots->lock);
@@ -346,18 +396,31 @@ p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out, size_t *
 }
 
 void
-p11_slots_failed(struct p11_slots *slots, long long took_ms)
+p11_slots_saw(struct p11_slots *slots, CK_SLOT_ID id, bool has_token)
+{
+	struct p11_slot *slot;
+
+	p11_fork_check();
+	pthread_mutex_lock(&slots->lock);
+	HASH_FIND(hh, slots->by_id, &id, sizeof id, slot);
+	if (slot)
+		see_presence_locked(slots, slot, has_token ? PRESENCE_YES : PRESENCE_NO);
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void
+p11_slots_failed(struct p11_slots *slots, const struct p11_module *module, long long took_ms)
 {
 	pthread_mutex_lock(&slots->lock);
-	pause_locked(slots, took_ms);
+	pause_locked(slots, atomic_load(&module->n_starts), took_ms);
 	pthread_mutex_unlock(&slots->lock);
 }
 
 bool
-p11_slots_may_retry(struct p11_slots *slots)
+p11_slots_may_retry(struct p11_slots *slots, const struct p11_module *module)
 {
 	pthread_mutex_lock(&slots->lock);
-	bool may = p11_slots_now_ms() >= slots->retry_at_ms;
+	bool may = may_retry_locked(slots, module);
 	pthread_mutex_unlock(&slots->lock);
 	return may;
 }
@@ -400,7 +463,7 @@ ask_events(struct p11_module *module, CK_SLOT_ID ids[MAX_EVENTS_PER_POLL], size_
 	return rv;
 }
 
-/* True: the module cannot tell, its lists must be compared. */
+/* True: its lists must be compared, since it does not tell. */
 static bool
 poll_events(struct p11_slots *slots, struct p11_module *module)
 {
@@ -412,19 +475,19 @@ poll_events(struct p11_slots *slots, struct p11_module *module)
 	if (generation != p11_fork_generation())
 		return false;
 	pthread_mutex_lock(&slots->lock);
-	bool cannot = rv == CKR_FUNCTION_NOT_SUPPORTED && n == 0;
-	if (cannot)
-		slots->events = P11_EVENTS_BY_LIST;
-	else if (rv == CKR_OK || rv == CKR_NO_EVENT)
+	if (rv == CKR_OK || rv == CKR_NO_EVENT || n > 0)
 		believe_module_locked(slots);
+	else if (rv == CKR_FUNCTION_NOT_SUPPORTED)
+		slots->events = P11_EVENTS_BY_LIST;
 	for (size_t i = 0; i < n; i++) {
 		struct p11_slot *slot = slot_locked(slots, ids[i]);
 		if (slot)
 			raise_locked(slot);
 	}
-	end_asking_locked(slots);
+	slots->is_polling = false;
+	bool by_list = slots->events != P11_EVENTS_NATIVE;
 	pthread_mutex_unlock(&slots->lock);
-	return cannot;
+	return by_list;
 }
 
 void
@@ -437,7 +500,8 @@ p11_slots_poll(struct p11_slots *slots, struct p11_module *module, bool now)
 	pthread_mutex_lock(&slots->lock);
 	if (now || now_ms >= slots->poll_at_ms) {
 		by_list = slots->events == P11_EVENTS_BY_LIST;
-		is_asker = !by_list && begin_asking_locked(slots, false, false);
+		is_asker = !by_list && !slots->is_polling;
+		slots->is_polling |= is_asker;
 		slots->poll_at_ms = now_ms + POLL_INTERVAL_MS / 2;
 	}
 	pthread_mutex_unlock(&slots->lock);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The slots of one module as last seen, shared by all its consumers: the list, which slots hold a
- * token, and events. Each module is asked by at most one thread at a time, with no lock held;
- * whoever comes meanwhile gets what was seen last. A slot stays known when it vanishes. Ids here
- * are the module's own.
+ * token, and events. Each module is asked for its list by at most one thread at a time, and for
+ * events by at most one, with no lock held; whoever comes meanwhile gets what was seen last. A slot
+ * stays known when it vanishes. Ids here are the module's own.
  *
  * An event gives its slot the next number of one counter of the process; a consumer remembers the
  * last number that it was told. So nobody takes another's event, and several events of a slot
@@ -25,15 +25,20 @@ struct p11_slot;
 struct p11_slots {
 	pthread_mutex_t lock;  /* guards all that follows */
 	pthread_cond_t listed; /* `is_busy` became false */
-	bool is_busy;          /* a thread is asking the module */
-	bool is_known;         /* it has answered once */
-	bool lacks_presence;   /* of some slot in `order` nobody asked yet whether it has a token */
+	bool is_busy;          /* a thread is asking the module for its list: */
+	pthread_t asker;
+	long long asked_at_ms;
+	bool is_polling;         /* a thread is asking it for events */
+	bool is_known;           /* it has answered once */
+	bool lacks_presence;     /* of the slots in `order` nobody asked yet which have a token */
+	unsigned long start;     /* of the module, in which the last list was made */
 	struct p11_slot *by_id;  /* owned; a uthash of all that were ever seen */
 	struct p11_slot **order; /* owned; those of the last list, in the module's order */
 	size_t n_order;
 	enum { P11_EVENTS_UNKNOWN, P11_EVENTS_NATIVE, P11_EVENTS_BY_LIST } events;
-	long long poll_at_ms;  /* events are not asked for before (monotonic clock) */
-	long long retry_at_ms; /* it failed to start or list: not asked again before */
+	long long poll_at_ms;       /* events are not asked for before (monotonic clock) */
+	long long retry_at_ms;      /* it failed to start or list: not asked again before, */
+	unsigned long failed_start; /* unless it was started since (module->n_starts) */
 };
 
 /* New, or in a child: nothing known. */
@@ -44,9 +49,9 @@ void p11_slots_clear(struct p11_slots *slots);
 
 /*
  * Asks the module for its slots, and with `presence` each slot for its token, unless another thread
- * is just asking or (without `now`) its pause after a failure is not over. Waits (at most 3 s) only
- * for the very first list. CKR_OK also where nothing was asked; a module's failure is returned and
- * said in a message, and what was seen last stays.
+ * is just asking or (without `now`) its pause after a failure is not over. Waits only for the very
+ * first list, at most until 3 s after the other thread began. CKR_OK also where nothing was asked;
+ * a module's failure is returned and said in a message, and what was seen last stays.
  */
 CK_RV p11_slots_refresh(struct p11_slots *slots, struct p11_module *module, bool presence,
 			bool now);
@@ -56,12 +61,15 @@ CK_RV p11_slots_refresh(struct p11_slots *slots, struct p11_module *module, bool
 CK_RV p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out,
 		     size_t *n_out) P11_MUST_USE;
 
+/* What a consumer was told of a slot's token: from then on a change of it is an event. */
+void p11_slots_saw(struct p11_slots *slots, CK_SLOT_ID slot, bool has_token);
+
 /* Starting the module failed after `took_ms`: it is left alone for 20 times as long, at least 1 s,
  * at most 60 s. */
-void p11_slots_failed(struct p11_slots *slots, long long took_ms);
+void p11_slots_failed(struct p11_slots *slots, const struct p11_module *module, long long took_ms);
 
-/* Whether its pause after a failure is over. */
-bool p11_slots_may_retry(struct p11_slots *slots);
+/* Whether its pause after a failure is over, or somebody else has started it since. */
+bool p11_slots_may_retry(struct p11_slots *slots, const struct p11_module *module);
 
 /* Asks the module for events, if no other thread does and (without `now`) it is time to. */
 void p11_slots_poll(struct p11_slots *slots, struct p11_module *module, bool now);

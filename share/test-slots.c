@@ -255,7 +255,7 @@ test_failure_keeps_what_was_seen(void **state)
 
 	(void)state;
 	have_slots(2);
-	assert_true(p11_slots_may_retry(slots));
+	assert_true(p11_slots_may_retry(slots, module));
 	refresh(false);
 	fake.list_rv = CKR_DEVICE_ERROR;
 	p11_message_clear();
@@ -263,7 +263,7 @@ test_failure_keeps_what_was_seen(void **state)
 	assert_non_null(strstr(p11_message_last(), "CKR_DEVICE_ERROR"));
 	ASSERT_SLOTS(false, 10, 11);
 	/* It is left alone now, for a second at least, but not where somebody insists. */
-	assert_false(p11_slots_may_retry(slots));
+	assert_false(p11_slots_may_retry(slots, module));
 	asked = fake.n_lists;
 	assert_int_equal(p11_slots_refresh(slots, module, false, false), CKR_OK);
 	assert_int_equal(fake.n_lists, asked);
@@ -278,13 +278,13 @@ static void
 test_pause_is_bounded(void **state)
 {
 	(void)state;
-	p11_slots_failed(slots, 0);
+	p11_slots_failed(slots, module, 0);
 	long long pause = slots->retry_at_ms - p11_slots_now_ms();
 	assert_true(pause <= 1000);
-	p11_slots_failed(slots, 100);
+	p11_slots_failed(slots, module, 100);
 	pause = slots->retry_at_ms - p11_slots_now_ms();
 	assert_true(pause > 1000 && pause <= 2000);
-	p11_slots_failed(slots, 1000000);
+	p11_slots_failed(slots, module, 1000000);
 	pause = slots->retry_at_ms - p11_slots_now_ms();
 	assert_true(pause > 2000 && pause <= 60000);
 }
