@@ -6,6 +6,7 @@
 #include "base/message.h"
 #include "pkcs11/names.h"
 #include "proxy/numbering.h"
+#include "proxy/twins.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -298,7 +299,9 @@ p11_instance_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info, void *conte
 	if (rv != CKR_OK)
 		return rv;
 	rv = route.calls->C_GetTokenInfo(route.slot, info);
-	if (rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT)
+	if (rv == CKR_OK && info)
+		p11_twins_see(route.module, slot, info);
+	else if (rv != CKR_TOKEN_NOT_PRESENT)
 		say_mute(&route, "C_GetTokenInfo", rv);
 	p11_route_leave(&route);
 	return rv;

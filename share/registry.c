@@ -8,14 +8,22 @@
 #include "config/program.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* What was made of one file. */
+struct reading_module {
+	struct p11_module *_Atomic attached; /* a reference, or NULL so far */
+	_Atomic off_t size;                  /* of its file */
+	const char *_Atomic original; /* interned, or NULL: its file is a copy of that one's */
+};
 
 /* One reading of the configuration, and the modules that were loaded for it. */
 struct reading {
-	struct p11_config_set *set; /* owned */
-	struct p11_module *_Atomic
-		*attached; /* owned; of each module of the set: a reference, or NULL so far */
+	struct p11_config_set *set;     /* owned */
+	struct reading_module *modules; /* owned; one for each of the set's */
 };
 
 /* The lock guards everything here. */
@@ -31,9 +39,9 @@ reading_free(struct reading *reading)
 {
 	if (!reading)
 		return NULL;
-	for (size_t i = 0; reading->attached && i < reading->set->n_modules; i++)
-		p11_module_unref(atomic_load(&reading->attached[i]));
-	free(reading->attached);
+	for (size_t i = 0; reading->modules && i < reading->set->n_modules; i++)
+		p11_module_unref(atomic_load(&reading->modules[i].attached));
+	free(reading->modules);
 	p11_config_set_free(reading->set);
 	free(reading);
 	return NULL;
@@ -48,8 +56,8 @@ reading_new(const struct p11_config_paths *paths)
 		return NULL;
 	reading->set = p11_config_load(paths);
 	if (reading->set)
-		reading->attached = calloc(reading->set->n_modules + 1, sizeof *reading->attached);
-	return reading->attached ? reading : reading_free(reading);
+		reading->modules = calloc(reading->set->n_modules + 1, sizeof *reading->modules);
+	return reading->modules ? reading : reading_free(reading);
 }
 
 void
@@ -143,10 +151,68 @@ static const char *
 name_of_twin(const struct reading *reading, size_t before, const struct p11_module *module)
 {
 	for (size_t i = 0; i < before; i++) {
-		if (atomic_load(&reading->attached[i]) == module)
+		if (atomic_load(&reading->modules[i].attached) == module)
 			return p11_config_name(reading->set->modules[i]);
 	}
 	return NULL;
+}
+
+static off_t
+size_of_file(const char *path)
+{
+	struct stat sb;
+
+	return stat(path, &sb) == 0 ? sb.st_size : 0;
+}
+
+static FILE *
+open_file(const struct p11_config *config)
+{
+	return fopen(p11_config_module_path(config), "rbe");
+}
+
+static bool
+has_same_content(const struct p11_config *a, const struct p11_config *b)
+{
+	FILE *files[2] = {open_file(a), open_file(b)};
+	char bytes[2][4096];
+	size_t n[2] = {1, 1};
+	bool is_same = files[0] && files[1];
+
+	while (is_same && n[0] > 0) {
+		for (int i = 0; i < 2; i++)
+			n[i] = fread(bytes[i], 1, sizeof bytes[i], files[i]);
+		is_same = n[0] == n[1] && memcmp(bytes[0], bytes[1], n[0]) == 0 &&
+			  !ferror(files[0]) && !ferror(files[1]);
+	}
+	for (int i = 0; i < 2; i++) {
+		if (files[i])
+			fclose(files[i]);
+	}
+	return is_same;
+}
+
+/*
+ * A copy of a file is a module of its own to everybody, but most likely shows the same tokens once
+ * more, which users should know. Only files of the same size are read.
+ */
+static void
+find_copies(struct reading *reading, size_t new)
+{
+	struct reading_module *modules = reading->modules;
+	off_t size = atomic_load(&modules[new].size);
+
+	for (size_t i = 0; size > 0 && i < reading->set->n_modules; i++) {
+		struct p11_module *module = atomic_load(&modules[i].attached);
+		size_t first = i < new ? i : new, second = i < new ? new : i;
+
+		if (!module || module == atomic_load(&modules[new].attached) ||
+		    atomic_load(&modules[i].size) != size ||
+		    !has_same_content(reading->set->modules[i], reading->set->modules[new]))
+			continue;
+		const char *original = p11_config_name(reading->set->modules[first]);
+		atomic_store(&modules[second].original, p11_intern(original));
+	}
 }
 
 /* Gives the module its name and its options. */
@@ -211,7 +277,7 @@ attach(struct reading *reading, size_t i, bool verbose)
 	const struct p11_config *config = reading->set->modules[i];
 	struct p11_module *nobody = NULL, *module;
 
-	if (atomic_load(&reading->attached[i]))
+	if (atomic_load(&reading->modules[i].attached))
 		return CKR_OK;
 
 	CK_RV rv = open_configured(config, &module);
@@ -227,7 +293,10 @@ attach(struct reading *reading, size_t i, bool verbose)
 	}
 	if (!name_of_twin(reading, i, module))
 		describe(module, config, verbose);
-	if (!atomic_compare_exchange_strong(&reading->attached[i], &nobody, module))
+	atomic_store(&reading->modules[i].size, size_of_file(p11_config_module_path(config)));
+	if (atomic_compare_exchange_strong(&reading->modules[i].attached, &nobody, module))
+		find_copies(reading, i);
+	else
 		p11_module_unref(module); /* another thread was first */
 	return CKR_OK;
 }
@@ -263,6 +332,19 @@ aborted(const struct p11_config *config, CK_RV rv)
 	return rv;
 }
 
+static void
+say_copy(const struct p11_config *config, const char *original, const struct p11_found *found,
+	 size_t n_found)
+{
+	for (size_t i = 0; original && i < n_found; i++) {
+		if (strcmp(p11_config_name(found[i].config), original) == 0)
+			p11_message("module %s: its file is a copy of that of module %s; both are "
+				    "used, and may show the same tokens; if one is enough, remove "
+				    "the other file",
+				    p11_config_name(config), original);
+	}
+}
+
 /* The name under which the module is found already. */
 static const char *
 name_of_found(const struct p11_found *found, size_t n_found, const struct p11_module *module)
@@ -294,7 +376,7 @@ find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found 
 		if (rv != CKR_OK)
 			continue;
 
-		struct p11_module *module = atomic_load(&reading->attached[i]);
+		struct p11_module *module = atomic_load(&reading->modules[i].attached);
 		const char *twin = name_of_found(found, *n_found, module);
 		if (twin) {
 			p11_message("module %s: it is the same module as %s, which comes first and "
@@ -303,6 +385,7 @@ find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found 
 				    p11_config_name(config), twin);
 			continue;
 		}
+		say_copy(config, atomic_load(&reading->modules[i].original), found, *n_found);
 		found[(*n_found)++] = (struct p11_found){p11_module_ref(module), config};
 		p11_registry_hold();
 	}
@@ -348,7 +431,7 @@ p11_registry_config_of(const struct p11_module *module)
 		atomic_load_explicit(&registry.reading, memory_order_acquire);
 
 	for (size_t i = 0; reading && i < reading->set->n_modules; i++) {
-		if (atomic_load(&reading->attached[i]) == module)
+		if (atomic_load(&reading->modules[i].attached) == module)
 			return reading->set->modules[i];
 	}
 	return NULL;
