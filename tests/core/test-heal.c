@@ -406,6 +406,49 @@ test_restart_that_failed_last(void **state)
 	end(1, 0);
 }
 
+static void
+open_in_thread(void *data, unsigned i)
+{
+	struct waiter *waiter = data;
+	CK_SESSION_HANDLE session;
+
+	(void)i;
+	waiter->rv = open_rv(waiter->list, waiter->slot, &session);
+}
+
+/* It holds up the thread that noticed, and no other one tries at the same time. */
+static void
+test_restart_that_hangs(void **state)
+{
+	CK_SESSION_HANDLE session;
+
+	(void)state;
+	begin();
+	struct waiter waiter = {.list = core_consumer(), .slot = 0x12};
+	CK_FUNCTION_LIST *other = core_consumer();
+	b->drop();
+	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.hang = true, .times = 1});
+	struct crew *crew = crew_start(1, open_in_thread, &waiter);
+	assert_true(WAIT_UNTIL(b->hanging == 1, DEADLINE_MS));
+	unsigned long began = support_ms();
+	assert_rv(open_rv(other, 0x12, &session), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_int_equal(core_slot(other, 1), 0x12);
+	assert_ok(sign_rv(other, core_open(other, 0x11)));
+	assert_ok(other->C_Finalize(NULL));
+	assert_ok(other->C_Initialize(NULL));
+	assert_in_range(support_ms() - began, 0, 1500);
+	support_pause_ms(5500);
+	assert_rv(open_rv(other, 0x12, &session), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_int_equal(b->calls[CHAOS_C_Initialize], 2);
+	b->release();
+	crew_join(crew);
+	assert_ok(waiter.rv);
+	assert_ok(sign_rv(other, core_open(other, 0x12)));
+	assert_ok(other->C_Finalize(NULL));
+	assert_ok(waiter.list->C_Finalize(NULL));
+	end(2, 1);
+}
+
 /* ---- a stranger who goes on ---- */
 
 static unsigned long
@@ -522,6 +565,7 @@ main(void)
 		core_unit_test(test_at_most_every_five_seconds),
 		core_unit_test(test_restart_that_fails),
 		core_unit_test(test_restart_that_failed_last),
+		core_unit_test(test_restart_that_hangs),
 		core_unit_test(test_stranger_who_initializes_again),
 		core_unit_test(test_module_that_lies),
 		core_unit_test(test_managed_module_that_lies),
