@@ -225,6 +225,7 @@ test_slot_that_cannot_tell_its_state(void **state)
 	(void)state;
 	begin(NULL);
 	b->slots(2);
+	b->no_events = true; /* events are concluded from its lists */
 	struct chaos_fault fault = {.rv = CKR_DEVICE_ERROR, .on_slot = true, .slot = 0};
 	b->fault(CHAOS_C_GetSlotInfo, &fault);
 	b->fault(CHAOS_C_GetTokenInfo, &fault);
@@ -283,6 +284,37 @@ test_late_module_appears_by_itself(void **state)
 	end();
 }
 
+/* Its pause is over as soon as somebody else has started it, or listed its slots. */
+static void
+test_success_of_others_ends_the_pause(void **state)
+{
+	struct chaos_fault fault = {.sleep_ms = 500, .rv = CKR_DEVICE_ERROR}; /* a pause of 10 s */
+
+	(void)state;
+	begin(NULL);
+	b->fault(CHAOS_C_Initialize, &fault);
+	CK_FUNCTION_LIST *list = core_consumer();
+	assert_only_a_and_c(list);
+	b->fault(CHAOS_C_Initialize, NULL);
+	CK_FUNCTION_LIST *table = p11_kit_module_load(chaos_path("chaos-b"), 0);
+	assert_ok(table->C_Initialize(NULL));
+	assert_int_equal(count_slots(list, CK_TRUE), 3);
+
+	b->fault(CHAOS_C_GetSlotList, &fault);
+	assert_int_equal(count_slots(list, CK_TRUE), 3);
+	assert_said("CKR_DEVICE_ERROR");
+	b->fault(CHAOS_C_GetSlotList, NULL);
+	b->plug(1, true);
+	assert_int_equal(count_slots(list, CK_TRUE), 3);
+	CK_FUNCTION_LIST *other = core_consumer();
+	assert_int_equal(count_slots(list, CK_TRUE), 4);
+	assert_ok(table->C_Finalize(NULL));
+	p11_kit_module_release(table);
+	assert_ok(other->C_Finalize(NULL));
+	assert_ok(list->C_Finalize(NULL));
+	end();
+}
+
 /* Each try takes 100 ms, so tries are two seconds apart; also for who waits for events. */
 static void
 test_poller_pays_a_twentieth(void **state)
@@ -326,6 +358,7 @@ main(void)
 		core_unit_test(test_module_that_cannot_list),
 		core_unit_test(test_slot_that_cannot_tell_its_state),
 		core_unit_test(test_late_module_appears_by_itself),
+		core_unit_test(test_success_of_others_ends_the_pause),
 		core_unit_test(test_poller_pays_a_twentieth),
 	};
 
