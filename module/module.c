@@ -64,25 +64,61 @@ find_locked(const void *object, p11_entry initialize)
 	return module;
 }
 
-/* Makes `list` the one that our own calls use, if it is of a higher version than what we have. */
+/* The complete table of a list: one that the module has already, or a new one. NULL without memory. */
+static struct p11_module_table *
+table_of_locked(struct p11_module *module, const CK_FUNCTION_LIST *list)
+{
+	struct p11_module_table *table = calloc(1, sizeof *table), *same = module->tables;
+
+	if (!table)
+		return NULL;
+	p11_table_complete(&table->table, list);
+	while (same && memcmp(&same->table, &table->table, sizeof table->table) != 0)
+		same = same->older;
+	if (same) {
+		free(table);
+		return same;
+	}
+	table->older = module->tables; /* another thread may be inside a call through it */
+	module->tables = table;
+	return table;
+}
+
+static bool
+is_older(CK_VERSION a, CK_VERSION b)
+{
+	return a.major != b.major ? a.major < b.major : a.minor < b.minor;
+}
+
+/* Makes `list` the one that our own calls use, if it is of a higher version than what we have, or
+ * if that is worth nothing any more. */
 static CK_RV
-learn_list_locked(struct p11_module *module, const CK_FUNCTION_LIST *list)
+learn_list_locked(struct p11_module *module, const CK_FUNCTION_LIST *list, bool anew)
 {
 	const union p11_table *known = atomic_load(&module->table);
 
-	if (known && (known->version.major > list->version.major ||
-		      (known->version.major == list->version.major &&
-		       known->version.minor >= list->version.minor)))
+	if (known && !anew && !is_older(known->version, list->version))
 		return CKR_OK;
 
-	struct p11_module_table *newest = malloc(sizeof *newest);
+	struct p11_module_table *newest = table_of_locked(module, list);
 	if (!newest)
 		return CKR_HOST_MEMORY;
-	p11_table_complete(&newest->table, list);
-	newest->older = module->tables; /* another thread may be inside a call through it */
-	module->tables = newest;
 	atomic_store_explicit(&module->table, &newest->table, memory_order_release);
 	return CKR_OK;
+}
+
+/*
+ * A list that the consumer made or got, of a module that nobody uses any more: what the last such
+ * consumer gave may be changed or gone.
+ */
+static CK_RV
+relearn_list_locked(struct p11_module *module, CK_FUNCTION_LIST *list)
+{
+	bool anew = module->n_refs == 0 && !module->has_file_list;
+
+	if (anew)
+		atomic_store(&module->list, list);
+	return learn_list_locked(module, list, anew);
 }
 
 static struct p11_module *
@@ -123,7 +159,7 @@ module_new_locked(CK_FUNCTION_LIST *list, const void *object)
 	module->initialize = initialize_of(list);
 	atomic_store(&module->list, list);
 	module->is_ours = is_bound(module->initialize);
-	if (learn_list_locked(module, list) != CKR_OK)
+	if (learn_list_locked(module, list, true) != CKR_OK)
 		return module_free(module);
 	atomic_store(&module->next, atomic_load(&modules.first));
 	atomic_store_explicit(&modules.first, module, memory_order_release);
@@ -141,7 +177,7 @@ enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
 
 	pthread_mutex_lock(&modules.lock);
 	struct p11_module *module = find_locked(object, initialize_of(list));
-	if (module && learn_list_locked(module, list) != CKR_OK)
+	if (module && relearn_list_locked(module, list) != CKR_OK)
 		module = NULL;
 	else if (!module)
 		module = module_new_locked(list, object);

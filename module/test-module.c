@@ -299,6 +299,35 @@ test_recursion(void **state)
 	p11_module_unref(recursed);
 }
 
+/* A consumer's list is its own memory: when nobody uses the module any more, the next list counts,
+ * as it is then. */
+static void
+test_list_is_learned_anew(void **state)
+{
+	struct p11_module *module = adopt(&fake_list);
+	const union p11_table *first = atomic_load(&module->table);
+	CK_FUNCTION_LIST changed = fake_list;
+
+	(void)state;
+	assert_int_equal(start(module), CKR_OK); /* so it is not forgotten */
+	assert_int_equal(p11_module_stop(module), CKR_OK);
+	changed.C_GetInfo = fake_get_info;
+	assert_ptr_equal(adopt(&changed), module);
+	assert_ptr_equal(atomic_load(&module->table), first); /* somebody uses it still */
+	p11_module_unref(module);
+	p11_module_unref(module);
+
+	assert_ptr_equal(adopt(&changed), module);
+	assert_int_equal(p11_module_calls(module)->C_GetInfo(NULL), CKR_GENERAL_ERROR);
+	assert_ptr_equal(atomic_load(&module->list), &changed);
+	p11_module_unref(module);
+
+	/* What was seen once is kept once. */
+	assert_ptr_equal(adopt(&fake_list), module);
+	assert_ptr_equal(atomic_load(&module->table), first);
+	p11_module_unref(module);
+}
+
 #define N_THREADS 8
 
 static atomic_ulong n_wrong;
@@ -475,6 +504,7 @@ main(void)
 		cmocka_unit_test_setup(test_failing, setup),
 		cmocka_unit_test_setup(test_already_initialized, setup),
 		cmocka_unit_test_setup(test_recursion, setup),
+		cmocka_unit_test_setup(test_list_is_learned_anew, setup),
 		cmocka_unit_test_setup(test_threads, setup),
 		cmocka_unit_test_setup(test_a_file_is_one_module, setup),
 		cmocka_unit_test_setup(test_links_and_copies, setup),
