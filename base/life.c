@@ -69,8 +69,9 @@ own_locked(struct p11_life *life, enum p11_life_state state)
 	life->fork_generation = p11_fork_generation();
 }
 
-enum p11_life_answer
-p11_life_start(struct p11_life *life, int wait_ms)
+/* `alone`: only if it has no user; one who is on his way out, and has not stopped it yet, is none. */
+static enum p11_life_answer
+start(struct p11_life *life, int wait_ms, bool alone)
 {
 	enum p11_life_answer answer = P11_LIFE_COUNTED;
 
@@ -79,6 +80,8 @@ p11_life_start(struct p11_life *life, int wait_ms)
 		answer = P11_LIFE_SELF;
 	} else if (!wait_locked(life, wait_ms)) {
 		answer = P11_LIFE_BUSY;
+	} else if (life->state == P11_LIFE_UP && alone && atomic_load(&life->n_users) > 0) {
+		answer = P11_LIFE_TAKEN;
 	} else if (life->state == P11_LIFE_UP) {
 		atomic_fetch_add(&life->n_users, 1);
 	} else {
@@ -87,6 +90,18 @@ p11_life_start(struct p11_life *life, int wait_ms)
 	}
 	pthread_mutex_unlock(&life->lock);
 	return answer;
+}
+
+enum p11_life_answer
+p11_life_start(struct p11_life *life, int wait_ms)
+{
+	return start(life, wait_ms, false);
+}
+
+enum p11_life_answer
+p11_life_start_alone(struct p11_life *life, int wait_ms)
+{
+	return start(life, wait_ms, true);
 }
 
 bool

@@ -59,6 +59,7 @@ enum p11_life_answer {
 	P11_LIFE_SELF,    /* this very thread is at it already */
 	P11_LIFE_BUSY,    /* another thread is at it, and the time to wait is over */
 	P11_LIFE_NOT_UP,  /* stop: nobody has started it */
+	P11_LIFE_TAKEN,   /* start alone: it has a user */
 };
 
 #define P11_LIFE_FOREVER (-1)
@@ -66,6 +67,9 @@ enum p11_life_answer {
 /* Counts one more user, or gives the caller the start to do. Waits at most `wait_ms` for another
  * thread. */
 enum p11_life_answer p11_life_start(struct p11_life *life, int wait_ms) P11_MUST_USE;
+
+/* The same for something that has one user at most: P11_LIFE_TAKEN, and nothing is counted, if it has. */
+enum p11_life_answer p11_life_start_alone(struct p11_life *life, int wait_ms) P11_MUST_USE;
 
 /*
  * Ends what P11_LIFE_YOURS began: with `up` the caller is its first user. False: the process was

@@ -58,6 +58,24 @@ test_first_starts_last_stops(void **state)
 	stop_down();
 }
 
+/* A second user is refused, and never counted meanwhile: the first one's stop is the last. */
+static void
+test_start_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(p11_life_start_alone(&life, 0), P11_LIFE_YOURS);
+	assert_int_equal(p11_life_start_alone(&life, 0), P11_LIFE_SELF);
+	assert_true(p11_life_started(&life, true));
+	assert_int_equal(p11_life_start_alone(&life, P11_LIFE_FOREVER), P11_LIFE_TAKEN);
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_NOT_UP);
+	/* Its user is gone, and a call in flight holds it up: the next user goes on with it. */
+	assert_int_equal(p11_life_start_alone(&life, 0), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_COUNTED);
+	stop_down();
+}
+
 static void
 test_failed_start_is_done_again(void **state)
 {
@@ -471,6 +489,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_first_starts_last_stops, setup),
+		cmocka_unit_test_setup(test_start_alone, setup),
 		cmocka_unit_test_setup(test_failed_start_is_done_again, setup),
 		cmocka_unit_test_setup(test_self, setup),
 		cmocka_unit_test_setup(test_start_during_a_call, setup),

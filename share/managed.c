@@ -130,15 +130,14 @@ managed_initialize(CK_VOID_PTR init_args, void *context)
 	p11_fork_check();
 	if (rv != CKR_OK)
 		return rv;
-	switch (p11_life_start(&managed->life,
-			       p11_module_thread_is_inside() ? 0 : P11_LIFE_FOREVER)) {
+	int wait_ms = p11_module_thread_is_inside() ? 0 : P11_LIFE_FOREVER;
+	switch (atomic_load(&managed->is_counted) ? p11_life_start(&managed->life, wait_ms)
+						  : p11_life_start_alone(&managed->life, wait_ms)) {
 	case P11_LIFE_YOURS:
 		return go_up(managed, args ? args->pReserved : NULL);
 	case P11_LIFE_COUNTED:
-		if (atomic_load(&managed->is_counted))
-			return CKR_OK;
-		if (p11_life_stop(&managed->life) == P11_LIFE_YOURS)
-			go_down(managed);
+		return CKR_OK;
+	case P11_LIFE_TAKEN:
 		return CKR_CRYPTOKI_ALREADY_INITIALIZED;
 	default:
 		return p11_fail(
