@@ -53,11 +53,14 @@ next_free_locked(void)
 	return number;
 }
 
-/* A consumer may read an entry at any moment: it sees the old function or the new one. */
+/* A consumer may read an entry at any moment: it sees the old function or the new one. What stays,
+ * as the life cycle's functions do, is not written again: that would be a data race of several
+ * threads that call it. */
 static void
 set_entry(p11_entry *place, p11_entry entry)
 {
-	__atomic_store_n(place, entry, __ATOMIC_RELAXED);
+	if (*place != entry) /* written under the lock only */
+		__atomic_store_n(place, entry, __ATOMIC_RELAXED);
 }
 
 static void
