@@ -12,6 +12,7 @@
 #include "share/registry.h"
 #include "share/shared.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,10 @@ initialize_found(const struct p11_found *found, size_t n_found, bool *done)
 	return CKR_OK;
 }
 
+/* p11_kit_initialize_registered() that succeeded, less p11_kit_finalize_registered(): each holds the
+ * registry, also where no module is configured. */
+static atomic_ulong n_registered;
+
 P11_EXPORT CK_RV
 p11_kit_initialize_registered(void)
 {
@@ -143,15 +148,32 @@ p11_kit_initialize_registered(void)
 	size_t n_found;
 
 	p11_message_clear();
+	p11_registry_hold();
 	CK_RV rv = p11_registry_load(0, &found, &n_found);
-	if (rv != CKR_OK)
-		return rv;
-	bool *done = calloc(n_found + 1, sizeof *done);
-	rv = done ? initialize_found(found, n_found, done)
-		  : p11_fail(CKR_HOST_MEMORY, "no memory for the configured modules");
-	free(done);
-	drop_found(found, n_found);
+	if (rv == CKR_OK) {
+		bool *done = calloc(n_found + 1, sizeof *done);
+		rv = done ? initialize_found(found, n_found, done)
+			  : p11_fail(CKR_HOST_MEMORY, "no memory for the configured modules");
+		free(done);
+		drop_found(found, n_found);
+	}
+	if (rv == CKR_OK)
+		atomic_fetch_add(&n_registered, 1);
+	else
+		p11_registry_release();
 	return rv;
+}
+
+static bool
+take_registered(void)
+{
+	unsigned long n = atomic_load(&n_registered);
+
+	while (n > 0) {
+		if (atomic_compare_exchange_weak(&n_registered, &n, n - 1))
+			return true;
+	}
+	return false;
 }
 
 P11_EXPORT CK_RV
@@ -162,9 +184,7 @@ p11_kit_finalize_registered(void)
 	size_t n_found;
 
 	p11_message_clear();
-	if (!p11_registry_global())
-		return p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED, "no configured module is loaded");
-	CK_RV rv = p11_registry_load(P11_REGISTRY_NONE_CRITICAL, &found, &n_found);
+	CK_RV rv = p11_registry_loaded(&found, &n_found);
 	if (rv != CKR_OK)
 		return rv;
 	for (size_t i = n_found; i > 0; i--) {
@@ -172,6 +192,8 @@ p11_kit_finalize_registered(void)
 			(void)finalize(found[i - 1].module);
 	}
 	drop_found(found, n_found);
+	if (take_registered())
+		p11_registry_release();
 	return CKR_OK;
 }
 

@@ -176,12 +176,13 @@ p11_kit_modules_load(const char *reserved, int flags)
 	return load_modules(flags & P11_KIT_MODULE_MASK);
 }
 
-/* CKR_OK also for a module that somebody else has initialized. */
+/* CKR_OK also for a module that was up already: *begun says whether we have something to undo. */
 static CK_RV
-initialize_one(CK_FUNCTION_LIST *module)
+initialize_one(CK_FUNCTION_LIST *module, bool *begun)
 {
 	CK_RV rv = module->C_Initialize(NULL);
 
+	*begun = rv == CKR_OK;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
 		p11_message("module %s: it was already initialized", label_of(module));
 		return CKR_OK;
@@ -203,20 +204,25 @@ report_failed(CK_FUNCTION_LIST *module, p11_kit_destroyer failure_callback)
 	p11_message_restore(message);
 }
 
-P11_EXPORT CK_RV
-p11_kit_modules_initialize(CK_FUNCTION_LIST **modules, p11_kit_destroyer failure_callback)
+/*
+ * Those that fail are taken out. `flags`: P11_KIT_MODULE_CRITICAL makes every failure everybody's.
+ * `begun`, if it is not NULL: for each that is kept, whether it was we who initialized it.
+ */
+static CK_RV
+initialize_all(CK_FUNCTION_LIST **modules, p11_kit_destroyer failure_callback, int flags,
+	       bool *begun)
 {
-	P11_NO_CANCEL;
 	CK_FUNCTION_LIST **kept = modules;
 	CK_RV failure = CKR_OK;
 
-	if (p11_broken(modules != NULL))
-		return CKR_ARGUMENTS_BAD;
 	for (CK_FUNCTION_LIST **at = modules; *at; at++) {
-		bool is_critical = flags_of(*at) & P11_KIT_MODULE_CRITICAL;
-		CK_RV rv = initialize_one(*at);
+		bool is_critical = (flags | flags_of(*at)) & P11_KIT_MODULE_CRITICAL;
+		bool by_us;
+		CK_RV rv = initialize_one(*at, &by_us);
 
 		if (rv == CKR_OK) {
+			if (begun)
+				begun[kept - modules] = by_us;
 			*kept++ = *at;
 			continue;
 		}
@@ -226,6 +232,16 @@ p11_kit_modules_initialize(CK_FUNCTION_LIST **modules, p11_kit_destroyer failure
 	}
 	*kept = NULL;
 	return failure;
+}
+
+P11_EXPORT CK_RV
+p11_kit_modules_initialize(CK_FUNCTION_LIST **modules, p11_kit_destroyer failure_callback)
+{
+	P11_NO_CANCEL;
+
+	if (p11_broken(modules != NULL))
+		return CKR_ARGUMENTS_BAD;
+	return initialize_all(modules, failure_callback, 0, NULL);
 }
 
 static void
@@ -244,22 +260,38 @@ count(CK_FUNCTION_LIST **modules)
 	return n;
 }
 
+/* What we have initialized is finalized, in reverse order, and the message that says why stays. */
+static void
+undo(CK_FUNCTION_LIST **modules, const bool *begun)
+{
+	char *message = p11_message_dup();
+
+	for (size_t i = count(modules); i > 0; i--) {
+		if (begun && begun[i - 1])
+			(void)modules[i - 1]->C_Finalize(NULL);
+	}
+	p11_kit_modules_release(modules);
+	p11_message_restore(message);
+}
+
 P11_EXPORT CK_FUNCTION_LIST **
 p11_kit_modules_load_and_initialize(int flags)
 {
 	P11_NO_CANCEL;
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, flags);
 
-	if (!modules || p11_kit_modules_initialize(modules, release_as_callback) == CKR_OK)
-		return modules;
+	if (!modules)
+		return NULL;
 
-	/* A critical one failed: nothing stays initialized, and the message that says why stays. */
-	char *message = p11_message_dup();
-	for (size_t i = count(modules); i > 0; i--)
-		(void)modules[i - 1]->C_Finalize(NULL);
-	p11_kit_modules_release(modules);
-	p11_message_restore(message);
-	return NULL;
+	bool *begun = calloc(count(modules) + 1, sizeof *begun);
+	CK_RV rv = begun ? initialize_all(modules, release_as_callback, flags, begun)
+			 : p11_fail(CKR_HOST_MEMORY, "no memory for the modules");
+	if (rv != CKR_OK) {
+		undo(modules, begun);
+		modules = NULL;
+	}
+	free(begun);
+	return modules;
 }
 
 P11_EXPORT CK_RV

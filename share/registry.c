@@ -422,6 +422,45 @@ p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out)
 	return CKR_OK;
 }
 
+/* Each module of the reading that is loaded, once. */
+static size_t
+find_loaded(const struct reading *reading, struct p11_found *found)
+{
+	size_t n_found = 0;
+
+	for (size_t i = 0; i < reading->set->n_modules; i++) {
+		struct p11_module *module = atomic_load(&reading->modules[i].attached);
+
+		if (!module || name_of_found(found, n_found, module))
+			continue;
+		found[n_found++] =
+			(struct p11_found){p11_module_ref(module), reading->set->modules[i]};
+		p11_registry_hold();
+	}
+	return n_found;
+}
+
+CK_RV
+p11_registry_loaded(struct p11_found **out, size_t *n_out)
+{
+	struct p11_found *found = NULL;
+
+	p11_fork_check();
+	p11_registry_hold();
+	const struct reading *reading = atomic_load(&registry.reading);
+	if (reading)
+		found = calloc(reading->set->n_modules + 1, sizeof *found);
+	if (found) {
+		*n_out = find_loaded(reading, found);
+		*out = found;
+	}
+	p11_registry_release();
+	if (found)
+		return CKR_OK;
+	return reading ? p11_fail(CKR_HOST_MEMORY, "no memory for the configured modules")
+		       : p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED, "no configured module is loaded");
+}
+
 /* ---- questions ---- */
 
 const struct p11_config *

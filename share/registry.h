@@ -41,6 +41,12 @@ enum {
  */
 CK_RV p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out) P11_MUST_USE;
 
+/*
+ * What is loaded now, whatever the program's name is meanwhile: loads and reads nothing. *out as
+ * above. CKR_CRYPTOKI_NOT_INITIALIZED if no configuration was read.
+ */
+CK_RV p11_registry_loaded(struct p11_found **out, size_t *n_out) P11_MUST_USE;
+
 /* Holds of the registry: one for each module pointer that somebody has. */
 void p11_registry_hold(void);
 void p11_registry_release(void);
