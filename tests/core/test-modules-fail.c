@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * When configured modules fail: what is left out and what is everybody's failure, what the message
+ * says, and that nothing stays half done.
+ */
+#include "core/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define UNMANAGED P11_KIT_MODULE_UNMANAGED
+#define CRITICAL P11_KIT_MODULE_CRITICAL
+
+static bool
+message_has(const char *text)
+{
+	const char *message = p11_kit_message();
+
+	return message && strstr(message, text);
+}
+
+/* Whether the list has this one module, by its name, or none. It stays the caller's. */
+static bool
+is_only(CK_FUNCTION_LIST **modules, const char *expected)
+{
+	char *name = modules && modules[0] ? p11_kit_module_get_name(modules[0]) : NULL;
+	bool is_so = modules &&
+		     (expected ? name && !strcmp(name, expected) && !modules[1] : !modules[0]);
+
+	free(name);
+	return is_so;
+}
+
+static struct chaos *
+configure(struct scene *scene, const char *name, const char *file, const char *more)
+{
+	struct chaos *chaos = scene_chaos(scene, name, file, more);
+
+	chaos->reset();
+	return chaos;
+}
+
+/* ---- loading ---- */
+
+/* A file that is not there, no module, or not even a file: it is left out and told. */
+static void
+test_useless_modules_are_left_out(void **state)
+{
+	(void)state;
+	static const char *const paths[] = {"/nowhere/module.so", "/etc/passwd", "/", "missing.so"};
+
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+		struct scene *scene = scene_new();
+		configure(scene, "a", "chaos-a", NULL);
+		scene_module(scene, "bad", paths[i], NULL);
+		scene_use(scene, NULL);
+		CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
+		assert_true(message_has("bad") || message_has(paths[i]));
+		assert_true(is_only(modules, "a"));
+		p11_kit_modules_finalize_and_release(modules);
+
+		/* B1: unless the caller says that all of them matter. */
+		assert_null(p11_kit_modules_load(NULL, CRITICAL));
+		assert_true(message_has("bad"));
+		scene_free(scene);
+	}
+}
+
+/* B7: a file that cannot be read costs itself only. */
+static void
+test_bad_files_cost_themselves_only(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+
+	configure(scene, "a", "chaos-a", NULL);
+	scene_write(scene, "modules/malformed.module", "module: %s\nno colon\n",
+		    chaos_path("chaos-b"));
+	scene_write(scene, "modules/binary.module", "module: \001\002\377\n[");
+	assert_int_equal(symlink("/nowhere/x", scene_path(scene, "modules/dangling.module")), 0);
+	assert_int_equal(mkdir(scene_path(scene, "modules/folder.module"), 0755), 0);
+	scene_write(scene, "modules/empty.module", "module:\ncritical: yes\n"); /* B8 */
+	scene_write(scene, "modules/nothing.module", "# nothing\n");
+	scene_write(scene, "system.conf", "also malformed\n");
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	assert_non_null(p11_kit_message());
+	assert_true(is_only(modules, "a"));
+	p11_kit_modules_release(modules);
+	scene_free(scene);
+}
+
+static void
+test_not_there_yet(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+
+	configure(scene, "a", "chaos-a", "log-calls: yes");
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	assert_true(message_has("log-calls"));
+	assert_true(is_only(modules, "a"));
+	p11_kit_modules_release(modules);
+
+	scene_module(scene, "far", chaos_path("chaos-b"), "remote: |ssh host p11-kit remote");
+	scene_remove(scene, "modules/a.module");
+	modules = p11_kit_modules_load(NULL, 0);
+	assert_true(message_has("remote"));
+	assert_true(is_only(modules, NULL));
+	p11_kit_modules_release(modules);
+	scene_free(scene);
+}
+
+/* B2: the failure is the same each time, and over when its reason is. */
+static void
+test_critical_module_that_cannot_be_loaded(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+
+	configure(scene, "a", "chaos-a", NULL);
+	scene_module(scene, "needed", "/nowhere/module.so", "critical: yes");
+	scene_use(scene, NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_null(p11_kit_modules_load(NULL, 0));
+		assert_true(message_has("needed") && message_has("/nowhere/module.so"));
+		assert_null(p11_kit_modules_load_and_initialize(0));
+		assert_true(message_has("needed"));
+	}
+	scene_remove(scene, "modules/needed.module");
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	assert_true(is_only(modules, "a"));
+	p11_kit_modules_release(modules);
+	scene_free(scene);
+}
+
+/* ---- initializing ---- */
+
+static char finalized[16]; /* the last letter of each module's name, in order */
+
+static unsigned long
+note_finalized(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	(void)visit, (void)data;
+	size_t n = strlen(finalized);
+	finalized[n] = chaos->name[strlen(chaos->name) - 1];
+	return CKR_OK;
+}
+
+/* B3: what was done is undone, in reverse order, and the message stays. */
+static void
+test_critical_module_that_cannot_be_initialized(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *c = configure(scene, "c", "chaos-c", "critical: yes");
+
+	memset(finalized, 0, sizeof finalized);
+	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.callback = note_finalized});
+	b->fault(CHAOS_C_Finalize, &(struct chaos_fault){.callback = note_finalized});
+	c->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
+	scene_use(scene, NULL);
+	assert_null(p11_kit_modules_load_and_initialize(0));
+	assert_true(message_has("module c") && message_has("CKR_DEVICE_ERROR"));
+	assert_string_equal(finalized, "ba");
+	assert_int_equal(a->initialized + b->initialized, 2);
+
+	/* Nothing is kept: the next one reads anew. */
+	scene_remove(scene, "modules/b.module");
+	scene_remove(scene, "modules/c.module");
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
+	assert_true(is_only(modules, "a"));
+	p11_kit_modules_finalize_and_release(modules);
+	assert_true(chaos_is_exact(a));
+	assert_true(chaos_is_exact(b));
+	scene_free(scene);
+}
+
+/* Unmanaged modules may be up already: that is somebody else's, and not undone. */
+static void
+test_what_was_up_before_stays_up(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *c = configure(scene, "c", "chaos-c", "critical: yes");
+	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
+
+	c->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
+	scene_use(scene, NULL);
+	assert_ok(list->C_Initialize(NULL));
+	assert_null(p11_kit_modules_load_and_initialize(UNMANAGED));
+	assert_true(message_has("CKR_DEVICE_ERROR"));
+	assert_int_equal(a->up, 1);
+	assert_int_equal(a->calls[CHAOS_C_Finalize], 0);
+	assert_int_equal(b->initialized, 1);
+	assert_ok(list->C_Finalize(NULL));
+	assert_true(chaos_is_exact(a));
+	assert_true(chaos_is_exact(b));
+	scene_free(scene);
+}
+
+/* One that is not critical is left out, and named, unless the caller says that all of them matter. */
+static void
+test_failing_module_is_left_out(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+
+	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
+	scene_use(scene, NULL);
+	for (int flags = 0; flags <= UNMANAGED; flags += UNMANAGED) {
+		CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(flags);
+		assert_true(message_has("module a") && message_has("CKR_DEVICE_ERROR"));
+		assert_true(is_only(modules, "b"));
+		p11_kit_modules_finalize_and_release(modules);
+		assert_null(p11_kit_modules_load_and_initialize(flags | CRITICAL));
+		assert_true(message_has("module a"));
+	}
+	assert_int_equal(a->calls[CHAOS_C_Initialize], 4);
+	assert_int_equal(b->finalized, 4);
+	assert_true(chaos_is_exact(b));
+	scene_free(scene);
+}
+
+static unsigned n_failed;
+static void *last_failed;
+
+static void
+note_failed(void *module)
+{
+	n_failed++;
+	last_failed = module;
+	p11_kit_module_release(module);
+}
+
+static void
+test_initialize_takes_out_what_fails(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *c = configure(scene, "c", "chaos-c", "critical: yes");
+
+	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	CK_FUNCTION_LIST *was[] = {modules[0], modules[1], modules[2]};
+
+	/* One that is up already has not failed. */
+	assert_ok(p11_kit_module_initialize(modules[0]));
+	n_failed = 0;
+	assert_ok(p11_kit_modules_initialize(modules, note_failed));
+	assert_true(message_has("module a") || message_has("module b"));
+	assert_int_equal(n_failed, 1);
+	assert_ptr_equal(last_failed, was[1]);
+	assert_ptr_equal(modules[0], was[0]);
+	assert_ptr_equal(modules[1], was[2]);
+	assert_null(modules[2]);
+
+	/* A critical one is the answer; the others stay initialized. */
+	assert_ok(p11_kit_modules_finalize(modules));
+	c->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_TOKEN_NOT_PRESENT});
+	assert_rv(p11_kit_modules_initialize(modules, note_failed), CKR_TOKEN_NOT_PRESENT);
+	assert_int_equal(n_failed, 2);
+	assert_ptr_equal(modules[0], was[0]);
+	assert_null(modules[1]);
+	assert_int_equal(a->up, 1);
+	p11_kit_modules_finalize_and_release(modules);
+	assert_true(chaos_is_exact(a));
+	assert_true(chaos_is_exact(c));
+	scene_free(scene);
+}
+
+/* Lists that the program brought are critical, and nothing but their functions is used. */
+static void
+test_initialize_lists_of_ones_own(void **state)
+{
+	(void)state;
+	struct chaos *a = chaos_load("chaos-a");
+	CK_FUNCTION_LIST *list = chaos_list("chaos-a"), *modules[] = {list, list, NULL};
+
+	a->reset();
+	assert_ok(p11_kit_modules_initialize(modules, NULL));
+	assert_int_equal(a->calls[CHAOS_C_Initialize], 2);
+	assert_ok(p11_kit_module_finalize(list));
+	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_FUNCTION_FAILED});
+	assert_rv(p11_kit_modules_initialize(modules, NULL), CKR_FUNCTION_FAILED);
+	assert_null(modules[0]);
+	assert_true(chaos_is_exact(a));
+}
+
+/* ---- finalizing ---- */
+
+static void
+test_finalize_goes_on(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
+	assert_ok(p11_kit_module_finalize(modules[0]));
+	assert_rv(p11_kit_module_finalize(modules[0]), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_true(message_has("module a"));
+	assert_rv(p11_kit_modules_finalize(modules), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_int_equal(b->up, 0);
+	p11_kit_modules_release(modules);
+	assert_true(chaos_is_exact(a));
+	assert_true(chaos_is_exact(b));
+	scene_free(scene);
+}
+
+/* ---- messages ---- */
+
+static void
+fail_on_a_thread(void *had_message, unsigned i)
+{
+	(void)i;
+	if (p11_kit_message())
+		*(bool *)had_message = true;
+	(void)p11_kit_module_load("/nowhere/of-the-thread.so", 0);
+}
+
+/* Of the calling thread, until its next call that says "clears message". */
+static void
+test_messages_belong_to_a_thread(void **state)
+{
+	(void)state;
+	bool had_message = false;
+
+	assert_null(p11_kit_module_load("/nowhere/mine.so", 0));
+	assert_true(message_has("/nowhere/mine.so"));
+	crew_join(crew_start(2, fail_on_a_thread, &had_message));
+	assert_false(had_message);
+	assert_true(message_has("/nowhere/mine.so"));
+	assert_non_null(p11_kit_strerror(CKR_DEVICE_ERROR));
+	assert_true(message_has("/nowhere/mine.so"));
+
+	CK_FUNCTION_LIST *module = p11_kit_module_load(chaos_path("chaos-a"), 0);
+	assert_null(p11_kit_message());
+	assert_rv(p11_kit_module_finalize(module), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_non_null(p11_kit_message());
+	p11_kit_module_release(module);
+	assert_null(p11_kit_message());
+
+	/* A relative path lies in the folder of modules. */
+	assert_null(p11_kit_module_load("missing.so", 0));
+	assert_true(message_has("/pkcs11/missing.so"));
+	assert_null(p11_kit_module_load("", 0));
+	assert_non_null(p11_kit_message());
+}
+
+/* ---- the proxy ---- */
+
+/* No configuration file may name it, since it would be one of its own modules. A program may load it
+ * like any module. The last test: a list of the proxy is never released. */
+static void
+test_proxy_as_a_module(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos_signature signature;
+
+	scene_module(scene, "ourselves", support_env("P11_PROXY"), NULL);
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	assert_true(message_has("ourselves"));
+	assert_true(is_only(modules, "a"));
+	p11_kit_modules_release(modules);
+
+	CK_FUNCTION_LIST *one = p11_kit_module_load(support_env("P11_PROXY"), 0);
+	CK_FUNCTION_LIST *two = p11_kit_module_load(support_env("P11_PROXY"), 0);
+	assert_non_null(one);
+	assert_non_null(two);
+	assert_ok(p11_kit_module_initialize(one));
+	assert_ok(p11_kit_module_initialize(two));
+	CK_SESSION_HANDLE session = core_open(two, core_slot(two, 0));
+	core_open(one, core_slot(one, 0));
+	assert_ok(p11_kit_module_finalize(one));
+	assert_ok(core_sign(two, session, &signature));
+	assert_string_equal(signature.module, "chaos-a");
+	p11_kit_module_release(one);
+	p11_kit_module_release(two);
+	assert_int_equal(a->initialized, 1);
+	assert_true(chaos_is_exact(a));
+	scene_free(scene);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_useless_modules_are_left_out),
+		cmocka_unit_test(test_bad_files_cost_themselves_only),
+		cmocka_unit_test(test_not_there_yet),
+		cmocka_unit_test(test_critical_module_that_cannot_be_loaded),
+		cmocka_unit_test(test_critical_module_that_cannot_be_initialized),
+		cmocka_unit_test(test_what_was_up_before_stays_up),
+		cmocka_unit_test(test_failing_module_is_left_out),
+		cmocka_unit_test(test_initialize_takes_out_what_fails),
+		cmocka_unit_test(test_initialize_lists_of_ones_own),
+		cmocka_unit_test(test_finalize_goes_on),
+		cmocka_unit_test(test_messages_belong_to_a_thread),
+		cmocka_unit_test(test_proxy_as_a_module),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
