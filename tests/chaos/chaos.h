@@ -124,8 +124,9 @@ struct chaos {
 	_Atomic(unsigned long) down_calls[CHAOS_N_CALLS]; /* while not initialized */
 	_Atomic(unsigned long) initialized;               /* C_Initialize that answered CKR_OK */
 	_Atomic(unsigned long) finalized;                 /* C_Finalize that answered CKR_OK */
-	_Atomic(unsigned long) overlaps;     /* one of these two while a thread was in one */
-	_Atomic(unsigned long) undercut;     /* C_Finalize while threads were in other calls */
+	_Atomic(unsigned long) overlaps; /* one of these two while a thread was in one */
+	_Atomic(unsigned long)
+		undercut; /* C_Finalize while threads were in other calls than look-ups */
 	_Atomic(unsigned long) bad_sessions; /* calls with a handle that is no open session */
 	_Atomic(unsigned long) dropped;      /* drops that found the module up */
 	_Atomic(uint64_t) last_args[CHAOS_N_CALLS][CHAOS_MAX_ARGS]; /* of the last call of each */
