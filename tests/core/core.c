@@ -56,6 +56,33 @@ core_consumer(void)
 	return list;
 }
 
+struct chaos *
+core_fresh(const char *file)
+{
+	struct chaos *chaos = chaos_load(file);
+
+	chaos->reset();
+	core_n_wrong = 0;
+	return chaos;
+}
+
+bool
+core_message_has(const char *text)
+{
+	const char *message = p11_kit_message();
+
+	return message && strstr(message, text);
+}
+
+atomic_uint core_n_wrong;
+
+void
+core_unexpected(const char *file, int line, const char *condition)
+{
+	core_n_wrong++;
+	print_error("%s:%d: not so: %s\n", file, line, condition);
+}
+
 CK_ULONG
 core_slots(CK_FUNCTION_LIST *list, CK_SLOT_ID ids[CORE_MAX_SLOTS])
 {

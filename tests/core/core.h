@@ -14,6 +14,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 /* cmocka.h wants the four above. */
@@ -30,6 +31,19 @@ CK_FUNCTION_LIST_3_2 *core_interface(CK_BYTE major, CK_BYTE minor);
 
 /* A consumer of its own: a look-up that is initialized. */
 CK_FUNCTION_LIST *core_consumer(void);
+
+/* A chaos module as it was at first, for the next test of the same process. */
+struct chaos *core_fresh(const char *file);
+
+/* Whether p11_kit_message() says this. */
+bool core_message_has(const char *text);
+
+/* Checks on other threads than the test's own, where cmocka's assertions may not be used: the test
+ * asserts in the end that core_n_wrong is 0. */
+extern atomic_uint core_n_wrong;
+#define core_expect(condition)                                                                     \
+	((condition) ? (void)0 : core_unexpected(__FILE__, __LINE__, #condition))
+void core_unexpected(const char *file, int line, const char *condition);
 
 /* The ids of all slots; their number is returned. */
 CK_ULONG core_slots(CK_FUNCTION_LIST *list, CK_SLOT_ID ids[CORE_MAX_SLOTS]);

@@ -3,30 +3,8 @@
  * threads that come and go. */
 #include "core/core.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Checks of threads that are not the test's own, where cmocka's assertions may not be used. */
-static atomic_uint n_wrong;
-
-#define expect(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			n_wrong++;                                                                 \
-			print_error("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);        \
-		}                                                                                  \
-	} while (0)
-
-static struct chaos *
-fresh(const char *file)
-{
-	struct chaos *chaos = chaos_load(file);
-
-	chaos->reset();
-	n_wrong = 0;
-	return chaos;
-}
 
 static CK_FUNCTION_LIST *
 load(const char *file)
@@ -55,7 +33,7 @@ static void
 test_memory_is_bounded(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 
 	come_and_go();
 	unsigned long before = support_resident_kib();
@@ -121,7 +99,7 @@ static void
 test_more_consumers_than_tables(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a"), *b = fresh("chaos-b");
+	struct chaos *a = core_fresh("chaos-a"), *b = core_fresh("chaos-b");
 	CK_FUNCTION_LIST *lists[N_TABLES], *other;
 	CK_SESSION_HANDLE sessions[N_TABLES];
 	unsigned n_shared;
@@ -176,18 +154,18 @@ consumer(void *chaos, unsigned i)
 		struct chaos_signature signature;
 		CK_FUNCTION_LIST *list = load("chaos-a");
 
-		expect(list && list->C_Initialize(NULL) == CKR_OK);
+		core_expect(list && list->C_Initialize(NULL) == CKR_OK);
 		CK_SESSION_HANDLE session = core_open(list, 0);
 		core_open(list, 0);
-		expect(core_sign(list, session, &signature) == CKR_OK);
-		expect(signature.session == session);
-		expect(a->up == 1);
+		core_expect(core_sign(list, session, &signature) == CKR_OK);
+		core_expect(signature.session == session);
+		core_expect(a->up == 1);
 		if (i % 4 == 0)
-			expect(list->C_CloseAllSessions(0) == CKR_OK);
+			core_expect(list->C_CloseAllSessions(0) == CKR_OK);
 		if (i % 4 == 1)
-			expect(list->C_CloseSession(session) == CKR_OK);
+			core_expect(list->C_CloseSession(session) == CKR_OK);
 		if (i % 2)
-			expect(list->C_Finalize(NULL) == CKR_OK);
+			core_expect(list->C_Finalize(NULL) == CKR_OK);
 		p11_kit_module_release(list);
 	}
 }
@@ -196,10 +174,10 @@ static void
 test_consumers_on_threads(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 
 	crew_join(crew_start(N_THREADS, consumer, a));
-	assert_int_equal(n_wrong, 0);
+	assert_int_equal(core_n_wrong, 0);
 	assert_true(chaos_is_exact(a));
 }
 
@@ -207,21 +185,21 @@ test_consumers_on_threads(void **state)
 static void
 initialize_once(void *lists, unsigned i)
 {
-	expect(((CK_FUNCTION_LIST **)lists)[i]->C_Initialize(NULL) == CKR_OK);
+	core_expect(((CK_FUNCTION_LIST **)lists)[i]->C_Initialize(NULL) == CKR_OK);
 }
 
 static void
 test_one_start_for_all(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *lists[N_THREADS];
 
 	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.sleep_ms = 30});
 	for (unsigned i = 0; i < N_THREADS; i++)
 		lists[i] = load("chaos-a");
 	crew_join(crew_start(N_THREADS, initialize_once, lists));
-	assert_int_equal(n_wrong, 0);
+	assert_int_equal(core_n_wrong, 0);
 	assert_int_equal(a->calls[CHAOS_C_Initialize], 1);
 	for (unsigned i = 0; i < N_THREADS; i++) {
 		assert_int_equal(a->up, 1);
@@ -245,17 +223,17 @@ disagree(void *data, unsigned i)
 
 	for (unsigned round = 0; round < N_ROUNDS; round++) {
 		CK_RV rv = list->C_Initialize(NULL);
-		expect(rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED);
+		core_expect(rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED);
 		table->balance += rv == CKR_OK;
 		rv = list->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session);
-		expect(rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED);
+		core_expect(rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED);
 		if (rv == CKR_OK && i % 2) {
 			rv = list->C_CloseSession(session);
-			expect(rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID ||
-			       rv == CKR_CRYPTOKI_NOT_INITIALIZED);
+			core_expect(rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID ||
+				    rv == CKR_CRYPTOKI_NOT_INITIALIZED);
 		}
 		rv = list->C_Finalize(NULL);
-		expect(rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED);
+		core_expect(rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED);
 		table->balance -= rv == CKR_OK;
 	}
 }
@@ -264,14 +242,14 @@ static void
 test_threads_of_one_consumer(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	struct shared_table table = {.list = load("chaos-a")};
 	CK_FUNCTION_LIST *other = load("chaos-a");
 
 	a->handles = CHAOS_HANDLES_REUSE;
 	a->fault(CHAOS_C_OpenSession, &(struct chaos_fault){.sleep_ms = 1, .times = 200});
 	crew_join(crew_start(4, disagree, &table));
-	assert_int_equal(n_wrong, 0);
+	assert_int_equal(core_n_wrong, 0);
 	assert_int_equal(table.balance, 0);
 	assert_int_equal(a->undercut, 0);
 	assert_rv(table.list->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
@@ -280,7 +258,7 @@ test_threads_of_one_consumer(void **state)
 	/* The same while another consumer keeps the module up: its sessions would be left over. */
 	assert_ok(other->C_Initialize(NULL));
 	crew_join(crew_start(4, disagree, &table));
-	assert_int_equal(n_wrong, 0);
+	assert_int_equal(core_n_wrong, 0);
 	assert_int_equal(a->sessions, 0);
 	p11_kit_module_release(other);
 	p11_kit_module_release(table.list);

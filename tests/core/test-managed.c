@@ -9,15 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct chaos *
-fresh(const char *file)
-{
-	struct chaos *chaos = chaos_load(file);
-
-	chaos->reset();
-	return chaos;
-}
-
 /* A table of its own; not initialized. */
 static CK_FUNCTION_LIST *
 load(const char *file)
@@ -43,14 +34,6 @@ stop(CK_FUNCTION_LIST *list)
 {
 	assert_ok(list->C_Finalize(NULL));
 	p11_kit_module_release(list);
-}
-
-static bool
-message_has(const char *text)
-{
-	const char *message = p11_kit_message();
-
-	return message && strstr(message, text);
 }
 
 static void
@@ -118,7 +101,7 @@ own_list(const char *file)
 static void
 check_table(const char *file, size_t n_own)
 {
-	fresh(file);
+	core_fresh(file);
 	CK_FUNCTION_LIST *list = load(file);
 	const void *own = own_list(file);
 
@@ -153,7 +136,7 @@ static void
 test_copied_before_initialize(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *list = load("chaos-a"), copy = *list;
 	CK_SESSION_HANDLE session = 0;
 	CK_SLOT_ID slot;
@@ -181,7 +164,7 @@ static void
 test_finalized_consumer_has_nothing(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *other = start("chaos-a"), *list = start("chaos-a");
 	CK_SESSION_HANDLE session = core_open(other, 0);
 	CK_ULONG n;
@@ -228,7 +211,7 @@ static void
 test_each_consumer_has_its_own_life(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = load("chaos-a"), *two = load("chaos-a");
 
 	assert_ptr_not_equal(one, two);
@@ -260,7 +243,7 @@ static void
 test_arguments(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = load("chaos-a"), *two = load("chaos-a");
 	CK_C_INITIALIZE_ARGS args = {.LockMutex = no_mutex, .UnlockMutex = no_mutex};
 	char text[64], of_starter[] = "of the starter", of_another[] = "of another";
@@ -299,12 +282,12 @@ static void
 test_failing_initialize(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = load("chaos-a"), *two = load("chaos-a");
 
 	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR, .times = 1});
 	assert_rv(p11_kit_module_initialize(one), CKR_DEVICE_ERROR);
-	assert_true(message_has("CKR_DEVICE_ERROR"));
+	assert_true(core_message_has("CKR_DEVICE_ERROR"));
 	assert_rv(one->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_ok(two->C_Initialize(NULL));
 	assert_ok(one->C_Initialize(NULL));
@@ -317,7 +300,7 @@ static void
 test_releasing_finalizes(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = start("chaos-a"), *two = start("chaos-a");
 	CK_SESSION_HANDLE session = core_open(two, 0);
 
@@ -342,7 +325,7 @@ static void
 test_module_initializes_itself(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = load("chaos-a"), *two = load("chaos-a");
 	struct chaos_fault fault = {.callback = initialize_another, .data = one};
 
@@ -369,7 +352,7 @@ static void
 test_only_the_opener_closes(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = start("chaos-a"), *two = start("chaos-a");
 	CK_SESSION_HANDLE session = core_open(one, 0);
 
@@ -397,7 +380,7 @@ static void
 test_close_all_closes_ones_own_on_the_slot(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = start("chaos-a"), *two = start("chaos-a");
 
 	a->slots(2);
@@ -423,7 +406,7 @@ static void
 test_a_handle_that_the_module_uses_again(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *one = start("chaos-a"), *two = start("chaos-a");
 
 	a->handles = CHAOS_HANDLES_REUSE;
@@ -447,7 +430,7 @@ test_interfaces(void **state)
 {
 	(void)state;
 	static const CK_VERSION versions[] = {{2, 40}, {3, 0}, {3, 1}, {3, 2}};
-	struct chaos *a = fresh("chaos-2.40");
+	struct chaos *a = core_fresh("chaos-2.40");
 	CK_FUNCTION_LIST_3_2 *list = (CK_FUNCTION_LIST_3_2 *)load("chaos-2.40");
 	CK_UTF8CHAR name[] = "PKCS 11", vendor[] = "Vendor Example";
 	CK_INTERFACE *found = NULL, only[2];
@@ -498,7 +481,7 @@ static void
 test_nobody_takes_anothers_event(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *lists[] = {start("chaos-a"), start("chaos-a")};
 	CK_SLOT_ID slot;
 

@@ -13,14 +13,6 @@
 #define UNMANAGED P11_KIT_MODULE_UNMANAGED
 #define CRITICAL P11_KIT_MODULE_CRITICAL
 
-static bool
-message_has(const char *text)
-{
-	const char *message = p11_kit_message();
-
-	return message && strstr(message, text);
-}
-
 /* Whether the list has this one module, by its name, or none. It stays the caller's. */
 static bool
 is_only(CK_FUNCTION_LIST **modules, const char *expected)
@@ -57,13 +49,13 @@ test_useless_modules_are_left_out(void **state)
 		scene_module(scene, "bad", paths[i], NULL);
 		scene_use(scene, NULL);
 		CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
-		assert_true(message_has("bad") || message_has(paths[i]));
+		assert_true(core_message_has("bad") || core_message_has(paths[i]));
 		assert_true(is_only(modules, "a"));
 		p11_kit_modules_finalize_and_release(modules);
 
 		/* B1: unless the caller says that all of them matter. */
 		assert_null(p11_kit_modules_load(NULL, CRITICAL));
-		assert_true(message_has("bad"));
+		assert_true(core_message_has("bad"));
 		scene_free(scene);
 	}
 }
@@ -101,14 +93,14 @@ test_not_there_yet(void **state)
 	configure(scene, "a", "chaos-a", "log-calls: yes");
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
-	assert_true(message_has("log-calls"));
+	assert_true(core_message_has("log-calls"));
 	assert_true(is_only(modules, "a"));
 	p11_kit_modules_release(modules);
 
 	scene_module(scene, "far", chaos_path("chaos-b"), "remote: |ssh host p11-kit remote");
 	scene_remove(scene, "modules/a.module");
 	modules = p11_kit_modules_load(NULL, 0);
-	assert_true(message_has("remote"));
+	assert_true(core_message_has("remote"));
 	assert_true(is_only(modules, NULL));
 	p11_kit_modules_release(modules);
 	scene_free(scene);
@@ -126,9 +118,9 @@ test_critical_module_that_cannot_be_loaded(void **state)
 	scene_use(scene, NULL);
 	for (int i = 0; i < 2; i++) {
 		assert_null(p11_kit_modules_load(NULL, 0));
-		assert_true(message_has("needed") && message_has("/nowhere/module.so"));
+		assert_true(core_message_has("needed") && core_message_has("/nowhere/module.so"));
 		assert_null(p11_kit_modules_load_and_initialize(0));
-		assert_true(message_has("needed"));
+		assert_true(core_message_has("needed"));
 	}
 	scene_remove(scene, "modules/needed.module");
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
@@ -166,7 +158,7 @@ test_critical_module_that_cannot_be_initialized(void **state)
 	c->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
 	scene_use(scene, NULL);
 	assert_null(p11_kit_modules_load_and_initialize(0));
-	assert_true(message_has("module c") && message_has("CKR_DEVICE_ERROR"));
+	assert_true(core_message_has("module c") && core_message_has("CKR_DEVICE_ERROR"));
 	assert_string_equal(finalized, "ba");
 	assert_int_equal(a->initialized + b->initialized, 2);
 
@@ -196,7 +188,7 @@ test_what_was_up_before_stays_up(void **state)
 	scene_use(scene, NULL);
 	assert_ok(list->C_Initialize(NULL));
 	assert_null(p11_kit_modules_load_and_initialize(UNMANAGED));
-	assert_true(message_has("CKR_DEVICE_ERROR"));
+	assert_true(core_message_has("CKR_DEVICE_ERROR"));
 	assert_int_equal(a->up, 1);
 	assert_int_equal(a->calls[CHAOS_C_Finalize], 0);
 	assert_int_equal(b->initialized, 1);
@@ -219,11 +211,11 @@ test_failing_module_is_left_out(void **state)
 	scene_use(scene, NULL);
 	for (int flags = 0; flags <= UNMANAGED; flags += UNMANAGED) {
 		CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(flags);
-		assert_true(message_has("module a") && message_has("CKR_DEVICE_ERROR"));
+		assert_true(core_message_has("module a") && core_message_has("CKR_DEVICE_ERROR"));
 		assert_true(is_only(modules, "b"));
 		p11_kit_modules_finalize_and_release(modules);
 		assert_null(p11_kit_modules_load_and_initialize(flags | CRITICAL));
-		assert_true(message_has("module a"));
+		assert_true(core_message_has("module a"));
 	}
 	assert_int_equal(a->calls[CHAOS_C_Initialize], 4);
 	assert_int_equal(b->finalized, 4);
@@ -260,7 +252,7 @@ test_initialize_takes_out_what_fails(void **state)
 	assert_ok(p11_kit_module_initialize(modules[0]));
 	n_failed = 0;
 	assert_ok(p11_kit_modules_initialize(modules, note_failed));
-	assert_true(message_has("module a") || message_has("module b"));
+	assert_true(core_message_has("module a") || core_message_has("module b"));
 	assert_int_equal(n_failed, 1);
 	assert_ptr_equal(last_failed, was[1]);
 	assert_ptr_equal(modules[0], was[0]);
@@ -299,6 +291,72 @@ test_initialize_lists_of_ones_own(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
+/* ---- modules that use us ---- */
+
+static char seen[64]; /* the names that a module saw from inside */
+
+static void
+note_names(CK_FUNCTION_LIST **modules)
+{
+	for (CK_FUNCTION_LIST **at = modules; at && *at; at++) {
+		char *name = p11_kit_module_get_name(*at);
+		strcat(strcat(seen, name ? name : "?"), " ");
+		free(name);
+	}
+}
+
+static unsigned long
+load_from_inside(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+
+	(void)chaos, (void)visit, (void)data;
+	note_names(modules);
+	p11_kit_modules_release(modules);
+	return CKR_OK;
+}
+
+static unsigned long
+initialize_from_inside(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
+
+	(void)chaos, (void)visit, (void)data;
+	note_names(modules);
+	p11_kit_modules_finalize_and_release(modules);
+	return CKR_OK;
+}
+
+/* It sees every module but itself, and nobody waits for it for ever. */
+static void
+test_module_uses_us(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+
+	scene_use(scene, NULL);
+	memset(seen, 0, sizeof seen);
+	b->fault(CHAOS_C_GetInterface,
+		 &(struct chaos_fault){.callback = load_from_inside, .times = 1});
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	assert_string_equal(seen, "a ");
+	assert_non_null(modules[1]);
+	p11_kit_modules_release(modules);
+
+	memset(seen, 0, sizeof seen);
+	b->fault(CHAOS_C_Initialize,
+		 &(struct chaos_fault){.callback = initialize_from_inside, .times = 1});
+	modules = p11_kit_modules_load_and_initialize(0);
+	assert_string_equal(seen, "a ");
+	assert_non_null(modules[1]);
+	p11_kit_modules_finalize_and_release(modules);
+	assert_true(chaos_is_exact(a));
+	assert_true(chaos_is_exact(b));
+	scene_free(scene);
+}
+
 /* ---- finalizing ---- */
 
 static void
@@ -313,7 +371,7 @@ test_finalize_goes_on(void **state)
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
 	assert_ok(p11_kit_module_finalize(modules[0]));
 	assert_rv(p11_kit_module_finalize(modules[0]), CKR_CRYPTOKI_NOT_INITIALIZED);
-	assert_true(message_has("module a"));
+	assert_true(core_message_has("module a"));
 	assert_rv(p11_kit_modules_finalize(modules), CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_int_equal(b->up, 0);
 	p11_kit_modules_release(modules);
@@ -341,12 +399,12 @@ test_messages_belong_to_a_thread(void **state)
 	bool had_message = false;
 
 	assert_null(p11_kit_module_load("/nowhere/mine.so", 0));
-	assert_true(message_has("/nowhere/mine.so"));
+	assert_true(core_message_has("/nowhere/mine.so"));
 	crew_join(crew_start(2, fail_on_a_thread, &had_message));
 	assert_false(had_message);
-	assert_true(message_has("/nowhere/mine.so"));
+	assert_true(core_message_has("/nowhere/mine.so"));
 	assert_non_null(p11_kit_strerror(CKR_DEVICE_ERROR));
-	assert_true(message_has("/nowhere/mine.so"));
+	assert_true(core_message_has("/nowhere/mine.so"));
 
 	CK_FUNCTION_LIST *module = p11_kit_module_load(chaos_path("chaos-a"), 0);
 	assert_null(p11_kit_message());
@@ -357,7 +415,7 @@ test_messages_belong_to_a_thread(void **state)
 
 	/* A relative path lies in the folder of modules. */
 	assert_null(p11_kit_module_load("missing.so", 0));
-	assert_true(message_has("/pkcs11/missing.so"));
+	assert_true(core_message_has("/pkcs11/missing.so"));
 	assert_null(p11_kit_module_load("", 0));
 	assert_non_null(p11_kit_message());
 }
@@ -377,7 +435,7 @@ test_proxy_as_a_module(void **state)
 	scene_module(scene, "ourselves", support_env("P11_PROXY"), NULL);
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
-	assert_true(message_has("ourselves"));
+	assert_true(core_message_has("ourselves"));
 	assert_true(is_only(modules, "a"));
 	p11_kit_modules_release(modules);
 
@@ -412,6 +470,7 @@ main(void)
 		cmocka_unit_test(test_failing_module_is_left_out),
 		cmocka_unit_test(test_initialize_takes_out_what_fails),
 		cmocka_unit_test(test_initialize_lists_of_ones_own),
+		cmocka_unit_test(test_module_uses_us),
 		cmocka_unit_test(test_finalize_goes_on),
 		cmocka_unit_test(test_messages_belong_to_a_thread),
 		cmocka_unit_test(test_proxy_as_a_module),

@@ -15,14 +15,6 @@
 #define CRITICAL P11_KIT_MODULE_CRITICAL
 #define TRUSTED P11_KIT_MODULE_TRUSTED
 
-static bool
-message_has(const char *text)
-{
-	const char *message = p11_kit_message();
-
-	return message && strstr(message, text);
-}
-
 /* The names of a list's modules, separated by blanks, must be these. */
 static void
 assert_names(CK_FUNCTION_LIST **modules, const char *expected)
@@ -152,7 +144,7 @@ test_trusted(void **state)
 	assert_non_null(module);
 	p11_kit_module_release(module);
 	assert_null(p11_kit_module_load(chaos_path("chaos-a"), TRUSTED));
-	assert_true(message_has("trust-policy"));
+	assert_true(core_message_has("trust-policy"));
 	p11_kit_modules_release(modules);
 	scene_free(scene);
 }
@@ -322,7 +314,7 @@ test_twins(void **state)
 	scene_chaos(scene, "a", "chaos-a", "x-which: a");
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
-	assert_true(message_has("module b") && message_has(" c,"));
+	assert_true(core_message_has("module b") && core_message_has(" c,"));
 	assert_names(modules, "c");
 	assert_text(p11_kit_config_option(modules[0], "x-which"), "c");
 	assert_int_equal(a->calls[CHAOS_C_Initialize], 1);

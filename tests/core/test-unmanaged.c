@@ -7,39 +7,9 @@
 #include "core/core.h"
 
 #include <dlfcn.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-/* Checks of threads that are not the test's own, where cmocka's assertions may not be used. */
-static atomic_uint n_wrong;
-
-#define expect(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			n_wrong++;                                                                 \
-			print_error("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);        \
-		}                                                                                  \
-	} while (0)
-
-static struct chaos *
-fresh(const char *file)
-{
-	struct chaos *chaos = chaos_load(file);
-
-	chaos->reset();
-	n_wrong = 0;
-	return chaos;
-}
-
-static bool
-message_has(const char *text)
-{
-	const char *message = p11_kit_message();
-
-	return message && strstr(message, text);
-}
 
 static void
 assert_signs(CK_FUNCTION_LIST *list, const char *name)
@@ -58,7 +28,7 @@ static void
 test_first_initializes_last_finalizes(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
 	assert_ok(p11_kit_initialize_module(list));
@@ -87,7 +57,7 @@ static void
 test_more_finalized_than_initialized(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
 	assert_ok(p11_kit_initialize_module(list));
@@ -132,9 +102,9 @@ test_arguments(void **state)
 	assert_rv(p11_kit_finalize_module(&unknown), CKR_ARGUMENTS_BAD);
 	assert_non_null(p11_kit_message());
 	assert_rv(p11_kit_initialize_module(&empty), CKR_ARGUMENTS_BAD);
-	assert_true(message_has("C_Initialize"));
+	assert_true(core_message_has("C_Initialize"));
 	assert_rv(p11_kit_load_initialize_module("/nowhere/at-all.so", &out), CKR_GENERAL_ERROR);
-	assert_true(message_has("/nowhere/at-all.so"));
+	assert_true(core_message_has("/nowhere/at-all.so"));
 	assert_ptr_equal(out, &empty); /* it stores on success only */
 }
 
@@ -143,7 +113,7 @@ static void
 test_all_lists_of_a_module_count_together(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *old = chaos_list("chaos-a"), *newest = NULL, copy = *old;
 
 	assert_ok(p11_kit_initialize_module(old));
@@ -170,7 +140,7 @@ test_managed_consumers_and_the_proxy_count_too(void **state)
 	struct chaos *a = scene_chaos(scene, "a", "chaos-a", NULL);
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
-	fresh("chaos-a");
+	core_fresh("chaos-a");
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST **managed = p11_kit_modules_load_and_initialize(0);
 	CK_FUNCTION_LIST *proxy = core_consumer();
@@ -183,6 +153,35 @@ test_managed_consumers_and_the_proxy_count_too(void **state)
 	assert_signs(list, "chaos-a"); /* it has no right to, but the proxy keeps it up */
 	assert_ok(proxy->C_Finalize(NULL));
 	assert_int_equal(a->up, 0);
+	assert_true(chaos_is_exact(a));
+	scene_free(scene);
+}
+
+/* A list of ours is a module like any other: a managed one, one of the proxy. */
+static void
+test_our_own_lists(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = scene_chaos(scene, "a", "chaos-a", NULL);
+
+	core_fresh("chaos-a");
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST *managed = p11_kit_module_load(chaos_path("chaos-a"), 0);
+	CK_FUNCTION_LIST *lists[] = {managed, core_list()};
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned round = 0; round < 2; round++) {
+			assert_ok(p11_kit_initialize_module(lists[i]));
+			assert_ok(p11_kit_initialize_module(lists[i]));
+			core_open(lists[i], core_slot(lists[i], 0));
+			assert_ok(p11_kit_finalize_module(lists[i]));
+			assert_int_equal(a->sessions, 1);
+			assert_ok(p11_kit_finalize_module(lists[i]));
+			assert_int_equal(a->up, 0);
+		}
+		assert_rv(p11_kit_finalize_module(lists[i]), CKR_CRYPTOKI_NOT_INITIALIZED);
+	}
+	p11_kit_module_release(managed);
 	assert_true(chaos_is_exact(a));
 	scene_free(scene);
 }
@@ -346,7 +345,7 @@ static void
 test_stranger_has_it_up(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
 	assert_ok(list->C_Initialize(NULL));
@@ -365,16 +364,16 @@ static void
 test_failing_initialize(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a"), *loaded = list;
 
 	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR, .times = 2});
 	assert_rv(p11_kit_initialize_module(list), CKR_DEVICE_ERROR);
-	assert_true(message_has("CKR_DEVICE_ERROR"));
-	assert_true(message_has(p11_kit_strerror(CKR_DEVICE_ERROR)));
+	assert_true(core_message_has("CKR_DEVICE_ERROR"));
+	assert_true(core_message_has(p11_kit_strerror(CKR_DEVICE_ERROR)));
 	assert_rv(p11_kit_finalize_module(list), CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_rv(p11_kit_load_initialize_module(chaos_path("chaos-a"), &loaded), CKR_DEVICE_ERROR);
-	assert_true(message_has("CKR_DEVICE_ERROR"));
+	assert_true(core_message_has("CKR_DEVICE_ERROR"));
 	assert_ptr_equal(loaded, list);
 	assert_int_equal(a->calls[CHAOS_C_Finalize], 0);
 
@@ -385,216 +384,24 @@ test_failing_initialize(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
-#define N_THREADS 16
-
-static void
-initialize_till_it_works(void *list, unsigned i)
-{
-	CK_RV rv;
-
-	(void)i;
-	while ((rv = p11_kit_initialize_module(list)) != CKR_OK) {
-		expect(rv == CKR_DEVICE_ERROR);
-		expect(message_has("CKR_DEVICE_ERROR"));
-	}
-	expect(p11_kit_finalize_module(list) == CKR_OK);
-}
-
-/* Of all who wait, each sees the failure of its own try only. */
-static void
-test_failing_initialize_with_threads(void **state)
-{
-	(void)state;
-	struct chaos *a = fresh("chaos-a");
-
-	a->fault(CHAOS_C_Initialize,
-		 &(struct chaos_fault){.sleep_ms = 2, .rv = CKR_DEVICE_ERROR, .times = 20});
-	crew_join(crew_start(N_THREADS, initialize_till_it_works, chaos_list("chaos-a")));
-	assert_int_equal(n_wrong, 0);
-	assert_int_equal(a->calls[CHAOS_C_Initialize], 20 + a->initialized);
-	assert_true(chaos_is_exact(a));
-}
-
 /* A module whose C_Finalize fails counts as down. */
 static void
 test_failing_finalize(void **state)
 {
 	(void)state;
-	struct chaos *a = fresh("chaos-a");
+	struct chaos *a = core_fresh("chaos-a");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
 	a->fault(CHAOS_C_Finalize,
 		 &(struct chaos_fault){.rv = CKR_GENERAL_ERROR, .late = true, .times = 1});
 	assert_ok(p11_kit_initialize_module(list));
 	assert_ok(p11_kit_finalize_module(list));
-	assert_true(message_has("CKR_GENERAL_ERROR"));
+	assert_true(core_message_has("CKR_GENERAL_ERROR"));
 	assert_rv(p11_kit_finalize_module(list), CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_ok(p11_kit_initialize_module(list));
 	assert_ok(p11_kit_finalize_module(list));
 	assert_int_equal(a->initialized, 2);
 	assert_int_equal(a->up, 0);
-}
-
-/* ---- many threads ---- */
-
-#define N_ROUNDS 300
-
-static struct chaos *crowd_chaos[3];
-static CK_FUNCTION_LIST *crowd_lists[3];
-
-static void
-crowd(void *ignored, unsigned i)
-{
-	unsigned seed = i;
-
-	(void)ignored;
-	for (unsigned round = 0; round < N_ROUNDS; round++) {
-		unsigned which = (unsigned)rand_r(&seed) % 3;
-		CK_FUNCTION_LIST *list = crowd_lists[which];
-		struct chaos_signature signature;
-
-		expect(p11_kit_initialize_module(list) == CKR_OK);
-		CK_SESSION_HANDLE session = core_open(list, 0);
-		expect(core_sign(list, session, &signature) == CKR_OK);
-		expect(list->C_CloseSession(session) == CKR_OK);
-		expect(crowd_chaos[which]->up == 1);
-		expect(p11_kit_finalize_module(list) == CKR_OK);
-	}
-}
-
-static void
-test_crowd(void **state)
-{
-	(void)state;
-	static const char *const files[] = {"chaos-a", "chaos-b", "chaos-2.40"};
-
-	for (unsigned i = 0; i < 3; i++) {
-		crowd_chaos[i] = fresh(files[i]);
-		crowd_lists[i] = chaos_list(files[i]);
-	}
-	crew_join(crew_start(N_THREADS, crowd, NULL));
-	assert_int_equal(n_wrong, 0);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_true(crowd_chaos[i]->initialized > 0);
-		assert_true(chaos_is_exact(crowd_chaos[i]));
-		assert_rv(p11_kit_finalize_module(crowd_lists[i]), CKR_CRYPTOKI_NOT_INITIALIZED);
-	}
-}
-
-static void
-count_up(void *list, unsigned i)
-{
-	(void)i;
-	expect(p11_kit_initialize_module(list) == CKR_OK);
-}
-
-/* All come before any goes. */
-static void
-test_all_at_once(void **state)
-{
-	(void)state;
-	struct chaos *a = fresh("chaos-a");
-	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
-
-	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.sleep_ms = 20});
-	crew_join(crew_start(N_THREADS, count_up, list));
-	assert_int_equal(n_wrong, 0);
-	assert_int_equal(a->calls[CHAOS_C_Initialize], 1);
-	for (unsigned i = 0; i < N_THREADS; i++) {
-		assert_int_equal(a->up, 1);
-		assert_ok(p11_kit_finalize_module(list));
-	}
-	assert_rv(p11_kit_finalize_module(list), CKR_CRYPTOKI_NOT_INITIALIZED);
-	assert_true(chaos_is_exact(a));
-}
-
-/* ---- recursion ---- */
-
-static unsigned long
-initialize_again(struct chaos *chaos, const struct chaos_visit *visit, void *list)
-{
-	(void)chaos, (void)visit;
-	return p11_kit_initialize_module(list);
-}
-
-static unsigned long
-finalize_again(struct chaos *chaos, const struct chaos_visit *visit, void *list)
-{
-	(void)chaos, (void)visit;
-	expect(p11_kit_finalize_module(list) == CKR_FUNCTION_FAILED);
-	return CKR_OK;
-}
-
-static void
-recurse(void *list, unsigned i)
-{
-	(void)i;
-	expect(p11_kit_initialize_module(list) == CKR_FUNCTION_FAILED);
-	expect(p11_kit_message() != NULL);
-	expect(p11_kit_finalize_module(list) == CKR_CRYPTOKI_NOT_INITIALIZED);
-}
-
-static void
-test_module_initializes_itself(void **state)
-{
-	(void)state;
-	struct chaos *a = fresh("chaos-a");
-	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
-
-	a->fault(CHAOS_C_Initialize,
-		 &(struct chaos_fault){.callback = initialize_again, .data = list});
-	recurse(list, 0);
-	assert_int_equal(n_wrong, 0);
-	assert_int_equal(a->calls[CHAOS_C_Initialize], 1);
-
-	/* B15: one that comes meanwhile does not blind the guard. */
-	a->fault(CHAOS_C_Initialize,
-		 &(struct chaos_fault){.sleep_ms = 5, .callback = initialize_again, .data = list});
-	crew_join(crew_start(N_THREADS, recurse, list));
-	assert_int_equal(n_wrong, 0);
-
-	a->fault(CHAOS_C_Initialize, NULL);
-	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.callback = finalize_again, .data = list});
-	assert_ok(p11_kit_initialize_module(list));
-	assert_ok(p11_kit_finalize_module(list));
-	assert_int_equal(n_wrong, 0);
-	assert_true(chaos_is_exact(a));
-}
-
-static CK_FUNCTION_LIST *ring[2];
-
-static void
-start_ring(void *ignored, unsigned i)
-{
-	(void)ignored;
-	CK_RV rv = p11_kit_initialize_module(ring[i % 2]);
-
-	expect(rv == CKR_OK || rv == CKR_FUNCTION_FAILED);
-	if (rv == CKR_OK)
-		expect(p11_kit_finalize_module(ring[i % 2]) == CKR_OK);
-}
-
-/* Each wants the other inside its own C_Initialize: somebody is refused, and nobody waits for ever. */
-static void
-test_modules_that_need_each_other(void **state)
-{
-	(void)state;
-	struct chaos *a = fresh("chaos-a"), *b = fresh("chaos-b");
-
-	ring[0] = chaos_list("chaos-a");
-	ring[1] = chaos_list("chaos-b");
-	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.sleep_ms = 2,
-							   .callback = initialize_again,
-							   .data = ring[1]});
-	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.sleep_ms = 2,
-							   .callback = initialize_again,
-							   .data = ring[0]});
-	for (unsigned round = 0; round < 20; round++)
-		crew_join(crew_start(4, start_ring, NULL));
-	assert_int_equal(n_wrong, 0);
-	assert_int_equal(a->up + b->up, 0);
-	assert_true(chaos_is_exact(a));
-	assert_true(chaos_is_exact(b));
 }
 
 int
@@ -606,6 +413,7 @@ main(void)
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_all_lists_of_a_module_count_together),
 		cmocka_unit_test(test_managed_consumers_and_the_proxy_count_too),
+		cmocka_unit_test(test_our_own_lists),
 		cmocka_unit_test(test_lists_that_the_program_made),
 #if defined(__x86_64__)
 		cmocka_unit_test(test_closures),
@@ -613,12 +421,7 @@ main(void)
 		cmocka_unit_test(test_consumer_unloads_what_another_uses),
 		cmocka_unit_test(test_stranger_has_it_up),
 		cmocka_unit_test(test_failing_initialize),
-		cmocka_unit_test(test_failing_initialize_with_threads),
 		cmocka_unit_test(test_failing_finalize),
-		cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_all_at_once),
-		cmocka_unit_test(test_module_initializes_itself),
-		cmocka_unit_test(test_modules_that_need_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
