@@ -78,7 +78,6 @@ struct p11_instance {
 	pthread_t thread;               /* and its thread, while it is OBTAINED */
 	unsigned long long obtained;    /* ordinal of the look-up, to find the oldest */
 	struct p11_snapshot *snapshots; /* owned, newest first */
-	bool holds_registry; /* from its look-up to its last C_Finalize: what is configured stays */
 };
 
 extern pthread_mutex_t p11_proxy_lock P11_HIDDEN;
@@ -98,9 +97,6 @@ p11_instance_number(const struct p11_instance *instance)
  * critical module that cannot be loaded is the answer.
  */
 CK_RV p11_instance_configure(struct p11_instance *instance, bool strict);
-
-/* With p11_proxy_lock held: what is configured stays, until somebody takes `holds_registry` away. */
-void p11_instance_hold_locked(struct p11_instance *instance);
 
 /* ---- proxy/life.c ---- */
 

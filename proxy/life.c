@@ -10,7 +10,6 @@
 #include "base/fork.h"
 #include "base/message.h"
 #include "share/handle.h"
-#include "share/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +86,6 @@ count_up(struct p11_instance *instance, unsigned long long *owner)
 		atomic_store(&instance->last_event, p11_slots_last_event());
 		atomic_store(&instance->owner, p11_handle_new_owner());
 		p11_handle_count_consumers(1);
-		p11_instance_hold_locked(instance);
 	}
 	*owner = atomic_load(&instance->owner);
 	pthread_mutex_unlock(&p11_proxy_lock);
@@ -187,23 +185,6 @@ count_down(struct p11_instance *instance, unsigned long long *owner, struct p11_
 	return rv;
 }
 
-/* Free for the next look-up, and what is configured is read anew then, if nobody else needs it. */
-static void
-retire(struct p11_instance *instance)
-{
-	bool held = false;
-
-	pthread_mutex_lock(&p11_proxy_lock);
-	if (instance->n_inits == 0) {
-		instance->state = P11_INSTANCE_FINALIZED;
-		held = instance->holds_registry;
-		instance->holds_registry = false;
-	}
-	pthread_mutex_unlock(&p11_proxy_lock);
-	if (held)
-		p11_registry_release();
-}
-
 CK_RV
 p11_instance_finalize(CK_VOID_PTR reserved, void *context)
 {
@@ -226,7 +207,10 @@ p11_instance_finalize(CK_VOID_PTR reserved, void *context)
 	for (size_t i = 0; i < links->n_links; i++)
 		end_user(&links->links[i], owner);
 
-	retire(instance);
+	pthread_mutex_lock(&p11_proxy_lock);
+	if (instance->n_inits == 0)
+		instance->state = P11_INSTANCE_FINALIZED; /* free for the next look-up */
+	pthread_mutex_unlock(&p11_proxy_lock);
 	return CKR_OK;
 }
 

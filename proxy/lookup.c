@@ -31,12 +31,14 @@ links_free(struct p11_links *links)
 {
 	if (!links)
 		return;
-	for (size_t i = 0; i < links->n_links; i++)
+	for (size_t i = 0; i < links->n_links; i++) {
 		p11_module_unref(links->links[i].module);
+		p11_registry_release();
+	}
 	free(links);
 }
 
-/* Takes what was found, also on failure. The registry is held by the instance, not by each link. */
+/* Takes what was found, also on failure. */
 static struct p11_links *
 links_new(const struct p11_found *found, size_t n_found)
 {
@@ -44,9 +46,9 @@ links_new(const struct p11_found *found, size_t n_found)
 
 	for (size_t i = 0; i < n_found; i++) {
 		struct p11_shared *shared = links ? p11_shared_of(found[i].module) : NULL;
-		p11_registry_release();
 		if (!shared) {
 			p11_module_unref(found[i].module);
+			p11_registry_release();
 			continue;
 		}
 		struct p11_link *link = &links->links[links->n_links++];
@@ -86,18 +88,9 @@ set_links(struct p11_instance *instance, struct p11_links *links)
 		atomic_store_explicit(&instance->links, links, memory_order_release);
 		is_set = true;
 	}
-	p11_instance_hold_locked(instance);
 	pthread_mutex_unlock(&p11_proxy_lock);
 	if (!is_set)
 		links_free(links);
-}
-
-void
-p11_instance_hold_locked(struct p11_instance *instance)
-{
-	if (!instance->holds_registry)
-		p11_registry_hold();
-	instance->holds_registry = true;
 }
 
 CK_RV
@@ -115,11 +108,12 @@ p11_instance_configure(struct p11_instance *instance, bool strict)
 	}
 	p11_registry_each_slot_base(p11_numbering_keep_free);
 	struct p11_links *links = links_new(found, n_found);
-	free(found);
-	if (links)
-		set_links(instance, links);
 	p11_registry_release();
-	return links ? CKR_OK : p11_fail(CKR_HOST_MEMORY, "no memory for the proxy");
+	free(found);
+	if (!links)
+		return p11_fail(CKR_HOST_MEMORY, "no memory for the proxy");
+	set_links(instance, links);
+	return CKR_OK;
 }
 
 /* ---- tables ---- */

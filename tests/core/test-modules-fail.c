@@ -423,7 +423,7 @@ test_messages_belong_to_a_thread(void **state)
 /* ---- the proxy ---- */
 
 /* No configuration file may name it, since it would be one of its own modules. A program may load it
- * like any module. */
+ * like any module. The last test: a list of the proxy is never released. */
 static void
 test_proxy_as_a_module(void **state)
 {

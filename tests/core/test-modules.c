@@ -279,7 +279,8 @@ n_slots_of_proxy(void)
 	return (unsigned)n;
 }
 
-/* B5: the name stands for everybody who comes through the proxy. */
+/* B5: the name stands for everybody who comes through the proxy. The last test: a list of the proxy is
+ * never released, and keeps the configuration as it is. */
 static void
 test_enabled_in_the_proxy_only(void **state)
 {
@@ -379,36 +380,6 @@ test_read_again_when_all_is_released(void **state)
 	scene_free(scene);
 }
 
-/* Also when consumers of the proxy were the last; while one of them is there, nothing changes. */
-static void
-test_read_again_after_the_proxy(void **state)
-{
-	(void)state;
-	struct scene *scene = scene_new();
-	CK_SLOT_ID ids[CORE_MAX_SLOTS];
-
-	scene_chaos(scene, "a", "chaos-a", NULL);
-	scene_use(scene, NULL);
-	CK_FUNCTION_LIST *one = core_consumer();
-	scene_chaos(scene, "b", "chaos-b", NULL);
-	CK_FUNCTION_LIST *two = core_consumer();
-	assert_ptr_not_equal(one, two);
-	assert_ok(one->C_Finalize(NULL));
-	assert_int_equal(core_slots(two, ids), 1);
-	assert_loads(0, "a");
-	assert_ok(two->C_Finalize(NULL));
-	assert_loads(0, "a b");
-
-	/* The list that it had, and a new one. */
-	assert_ok(one->C_Initialize(NULL));
-	assert_int_equal(core_slots(one, ids), 2);
-	assert_ok(one->C_Finalize(NULL));
-	scene_remove(scene, "modules/a.module");
-	assert_int_equal(n_slots_of_proxy(), 1);
-	assert_loads(0, "b");
-	scene_free(scene);
-}
-
 int
 main(void)
 {
@@ -421,11 +392,10 @@ main(void)
 		cmocka_unit_test(test_questions),
 		cmocka_unit_test(test_broken_preconditions),
 		cmocka_unit_test(test_programs),
-		cmocka_unit_test(test_enabled_in_the_proxy_only),
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_known_by_path_first),
 		cmocka_unit_test(test_read_again_when_all_is_released),
-		cmocka_unit_test(test_read_again_after_the_proxy),
+		cmocka_unit_test(test_enabled_in_the_proxy_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
