@@ -3,9 +3,9 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Values of page.whole. It is 0 in a child and before the constructor has run. */
 enum {
@@ -18,7 +18,7 @@ __attribute__((aligned(P11_FORK_PAGE_SIZE))) union p11_fork_page_filled p11_fork
 
 static struct p11_fork_reset *_Atomic resets; /* pushed to by constructors, never removed from */
 static atomic_uint generation;
-static bool page_is_wiped; /* constant after the constructor: the kernel empties the page for us */
+static pid_t whole_in; /* the process that has reset itself last; written by who resets */
 
 void
 p11_fork_register(struct p11_fork_reset *row)
@@ -54,13 +54,18 @@ p11_fork_slow_check(void)
 	atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
 	for (struct p11_fork_reset *row = atomic_load(&resets); row; row = row->next)
 		row->reset();
+	whole_in = getpid();
 	atomic_store_explicit(&p11_fork_page.whole, WHOLE, memory_order_release);
 }
 
+/*
+ * Where the kernel has no MADV_WIPEONFORK, or an emulator only says that it has (qemu-user), we wipe;
+ * but not what another child handler, which ran before this one and called us, has made whole already.
+ */
 static void
 in_child(void)
 {
-	if (!page_is_wiped)
+	if (whole_in != getpid())
 		memset(&p11_fork_memory, 0, sizeof p11_fork_memory);
 	p11_fork_check();
 }
@@ -69,7 +74,8 @@ in_child(void)
 __attribute__((constructor(101))) static void
 begin(void)
 {
-	page_is_wiped = madvise(&p11_fork_memory, sizeof p11_fork_memory, MADV_WIPEONFORK) == 0;
+	(void)madvise(&p11_fork_memory, sizeof p11_fork_memory, MADV_WIPEONFORK);
+	whole_in = getpid();
 	atomic_store_explicit(&p11_fork_page.whole, WHOLE, memory_order_release);
 	pthread_atfork(NULL, NULL, in_child);
 }

@@ -100,6 +100,8 @@ test_fork(void **state)
 static void
 test_fork_without_handlers(void **state)
 {
+	if (support_is_emulated())
+		skip();
 	unsigned generation = p11_fork_generation();
 
 	(void)state;
@@ -112,6 +114,8 @@ test_fork_without_handlers(void **state)
 static void
 test_clone(void **state)
 {
+	if (support_is_emulated())
+		skip();
 	unsigned generation = p11_fork_generation();
 
 	(void)state;
@@ -183,6 +187,8 @@ static void
 test_threads_of_a_child(void **state)
 {
 	(void)state;
+	if (support_is_emulated())
+		skip();
 	for (int i = 0; i < 20; i++) {
 		pid_t pid = _Fork();
 		if (pid == 0) {

@@ -276,10 +276,11 @@ test_no_handle_outlives_a_fork(void **state)
 	assert_int_equal(child_run(look_in_grandchild, NULL, 60), 0);
 	assert_int_equal(child_run(be_used_only_by_the_grandchild, NULL, 60), 0);
 
-	pid_t pid = _Fork();
+	pid_t pid = support_is_emulated() ? -1 : _Fork();
 	if (pid == 0)
 		_exit(look_in_child(NULL));
-	assert_int_equal(child_wait(pid, 60), 0);
+	if (pid > 0)
+		assert_int_equal(child_wait(pid, 60), 0);
 
 	for (size_t i = 0; i < N_INHERITED; i++) {
 		assert_true(is_found(inherited[i]));

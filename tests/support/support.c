@@ -145,6 +145,12 @@ crew_join(struct crew *crew)
 	free(crew);
 }
 
+bool
+support_is_emulated(void)
+{
+	return getenv("P11_EMULATED") != NULL;
+}
+
 unsigned
 support_n_descriptors(void)
 {

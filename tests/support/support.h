@@ -81,6 +81,12 @@ struct crew;
 struct crew *crew_start(unsigned n, void (*work)(void *data, unsigned i), void *data);
 void crew_join(struct crew *crew); /* and frees it */
 
+/*
+ * Whether ./check runs the program in an emulator (P11_EMULATED), since the kernel runs none of that kind: that one does not
+ * execute other programs, and its madvise() only says that it has wiped a child's page.
+ */
+bool support_is_emulated(void);
+
 unsigned support_n_descriptors(void); /* open ones of this process */
 unsigned long support_resident_kib(void);
 unsigned support_n_threads(void);
