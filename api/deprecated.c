@@ -16,14 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counted, and the registry is held on success. */
+/* Counted, and the registry is held on success; from before it counts, since another thread may end it at once. */
 static CK_RV
 initialize(struct p11_module *module)
 {
+	p11_registry_hold();
 	CK_RV rv = p11_shared_initialize(module);
 
-	if (rv == CKR_OK)
-		p11_registry_hold();
+	if (rv != CKR_OK)
+		p11_registry_release();
 	return rv;
 }
 

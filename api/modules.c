@@ -60,8 +60,11 @@ take_back(struct p11_module *module)
 	unsigned long n = shared ? atomic_load(&shared->n_handed_out) : 0;
 
 	while (n > 0) {
-		if (atomic_compare_exchange_weak(&shared->n_handed_out, &n, n - 1))
-			return true;
+		if (!atomic_compare_exchange_weak(&shared->n_handed_out, &n, n - 1))
+			continue;
+		if (n == 1)
+			atomic_store(&shared->is_critical, false);
+		return true;
 	}
 	return false;
 }
@@ -93,6 +96,26 @@ label_of(const CK_FUNCTION_LIST *list)
 	return label; /* interned */
 }
 
+/* Whether it was loaded with P11_KIT_MODULE_CRITICAL. */
+static bool
+is_made_critical(struct p11_module *module, const CK_FUNCTION_LIST *list)
+{
+	struct p11_shared *shared = module ? atomic_load(&module->shared) : NULL;
+
+	if (p11_managed_module(list))
+		return p11_managed_is_critical(list);
+	return shared && atomic_load(&shared->is_critical);
+}
+
+static void
+make_critical(struct p11_module *module, CK_FUNCTION_LIST *list)
+{
+	if (p11_managed_module(list))
+		p11_managed_set_critical(list);
+	else
+		atomic_store(&p11_shared_of(module)->is_critical, true);
+}
+
 static int
 flags_of(const CK_FUNCTION_LIST *list)
 {
@@ -104,7 +127,7 @@ flags_of(const CK_FUNCTION_LIST *list)
 
 	if (!p11_managed_module(list))
 		flags |= P11_KIT_MODULE_UNMANAGED;
-	if (!config || p11_config_yes(config, "critical", false) || p11_managed_is_critical(list))
+	if (!config || p11_config_yes(config, "critical", false) || is_made_critical(module, list))
 		flags |= P11_KIT_MODULE_CRITICAL;
 	if (config && p11_config_yes(config, "trust-policy", false))
 		flags |= P11_KIT_MODULE_TRUSTED;
@@ -132,7 +155,7 @@ hand_out_all(const struct p11_found *found, size_t n_found, int flags, CK_FUNCTI
 			continue;
 		}
 		if (flags & P11_KIT_MODULE_CRITICAL)
-			p11_managed_set_critical(modules[n]);
+			make_critical(found[i].module, modules[n]);
 		n++;
 	}
 	modules[n] = NULL;

@@ -3,14 +3,19 @@
 
 #include <stdatomic.h>
 
+unsigned long long
+p11_thread_number(void)
+{
+	static atomic_ullong n_threads;
+	static _Thread_local unsigned long long mine; /* 0: none yet */
+
+	if (mine == 0)
+		mine = 1 + atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed);
+	return mine;
+}
+
 unsigned
 p11_thread_part(void)
 {
-	static atomic_uint n_threads;
-	static _Thread_local unsigned mine; /* 0: none yet */
-
-	if (mine == 0)
-		mine = 1 + atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed) %
-				   P11_THREAD_PARTS;
-	return mine - 1;
+	return (unsigned)(p11_thread_number() % P11_THREAD_PARTS);
 }

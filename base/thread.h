@@ -8,6 +8,9 @@
 
 #define P11_THREAD_PARTS 8
 
+/* This thread's number: never another thread's, as pthread_self() may be after its end. */
+unsigned long long p11_thread_number(void);
+
 /* This thread's part, below P11_THREAD_PARTS; the same for all its life. */
 unsigned p11_thread_part(void);
 

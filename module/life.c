@@ -11,6 +11,7 @@
 #include "pkcs11/names.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
 /* How many life-cycle calls of modules this thread is inside of. Our own tables do not count: they
  * only pass on. */
@@ -57,6 +58,40 @@ call_finalize(struct p11_module *module)
 	if (rv != CKR_OK)
 		p11_message("module %s: C_Finalize answered %s; it counts as finalized",
 			    p11_module_label(module), p11_rv_name(rv, (char[24]){0}));
+}
+
+/* ---- at exit ---- */
+
+static void
+finalize_for_exit(struct p11_module *module)
+{
+	/* Down first: what still runs finds it so, and finalizes it no second time. */
+	if (atomic_load(&module->finalize_at_exit) && p11_life_abandon(&module->life) &&
+	    module->must_finalize)
+		call_finalize(module);
+}
+
+static void
+at_exit(void)
+{
+	p11_fork_check();
+	p11_module_each(finalize_for_exit);
+}
+
+/*
+ * Only where the configuration asks for it. Registered after the module's first C_Initialize: exit() calls this before what
+ * the module itself has registered by then, such as its destructors.
+ */
+static void
+be_called_at_exit(struct p11_module *module)
+{
+	if (module->is_seen_at_exit || !atomic_load(&module->finalize_at_exit))
+		return;
+	module->is_seen_at_exit = atexit(at_exit) == 0;
+	if (!module->is_seen_at_exit)
+		p11_message(
+			"module %s: finalize-at-exit: no memory; it will not be finalized at exit",
+			p11_module_label(module));
 }
 
 static CK_RV
@@ -113,8 +148,10 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 	p11_module_keep(module);
 	atomic_store(&module->is_lost, false);
 	rv = call_initialize(module, reserved);
-	if (rv == CKR_OK)
+	if (rv == CKR_OK) {
 		atomic_fetch_add(&module->n_starts, 1);
+		be_called_at_exit(module);
+	}
 	if (!p11_life_started(&module->life, rv == CKR_OK))
 		return p11_fail(CKR_CRYPTOKI_NOT_INITIALIZED,
 				"module %s: the process was forked inside its C_Initialize; call "

@@ -342,7 +342,8 @@ p11_module_ref(struct p11_module *module)
 static bool
 can_be_forgotten_locked(const struct p11_module *module)
 {
-	return module->n_refs == 0 && (!module->was_started || !module->object);
+	return module->n_refs == 0 &&
+	       (!module->was_started || (!module->object && !module->handle));
 }
 
 static void
@@ -406,6 +407,31 @@ p11_module_label(const struct p11_module *module)
 	const char *path = atomic_load(&module->path);
 
 	return name ? name : path ? path : "(unknown)";
+}
+
+/* The next one after `module`, or the first; a new reference. A module that is held stays in the list. */
+static struct p11_module *
+next_held(struct p11_module *module)
+{
+	pthread_mutex_lock(&modules.lock);
+	struct p11_module *next = atomic_load(module ? &module->next : &modules.first);
+	if (next)
+		next->n_refs++;
+	pthread_mutex_unlock(&modules.lock);
+	return next;
+}
+
+void
+p11_module_each(void (*visit)(struct p11_module *module))
+{
+	struct p11_module *module = next_held(NULL);
+
+	while (module) {
+		visit(module);
+		struct p11_module *next = next_held(module);
+		p11_module_unref(module);
+		module = next;
+	}
 }
 
 void

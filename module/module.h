@@ -42,11 +42,17 @@ struct p11_module {
 	const char *_Atomic path;
 	const char *_Atomic reserved;
 
+	/* finalize-at-exit: yes */
+	atomic_bool finalize_at_exit;
+
 	/* One of our own tables: the proxy, or a managed one. Constant. */
 	bool is_ours;
 
 	/* We initialized it ourselves. Written by who starts it. */
 	bool must_finalize;
+
+	/* exit() calls us about it. Written by who starts it. */
+	bool is_seen_at_exit;
 
 	/* Somebody finalized it behind our back when no user was left, while calls were in flight:
 	 * who uses it next initializes it. */
@@ -123,6 +129,9 @@ p11_module_calls(const struct p11_module *module)
 {
 	return &atomic_load_explicit(&module->table, memory_order_acquire)->list;
 }
+
+/* Calls `visit` with every module, each held by a reference meanwhile, with no lock held. */
+void p11_module_each(void (*visit)(struct p11_module *module));
 
 /* For module/ itself: the module is about to run, and is never unmapped from now on. Called by who
  * starts it. */

@@ -9,23 +9,22 @@
 #include "share/handle.h"
 #include "share/heal.h"
 
+#include <stdint.h>
+
 /*
- * What the module calls instead of the consumer's callback: the same with our handle. A late call
- * for a session that is gone finds an entry of another session; the module's handle tells them
- * apart.
+ * What the module calls instead of the consumer's callback: the same with our handle, which is its argument. A late call
+ * finds the entry with another handle, or in a child none, and reaches nobody: a callback lives as long as its session.
  */
 static CK_RV
 notify_consumer(CK_SESSION_HANDLE session, CK_NOTIFICATION event, CK_VOID_PTR application)
 {
-	struct p11_handle *entry = application;
-	CK_ULONG ours = atomic_load_explicit(&entry->ours, memory_order_acquire);
-	CK_NOTIFY notify = atomic_load_explicit(&entry->notify, memory_order_acquire);
-	void *argument = atomic_load_explicit(&entry->application, memory_order_acquire);
-	bool is_open = atomic_load_explicit(&entry->handle, memory_order_acquire) == ours;
+	CK_SESSION_HANDLE ours = (CK_SESSION_HANDLE)(uintptr_t)application;
+	struct p11_consumer_notify consumer;
 
-	if (!notify || (is_open && atomic_load(&entry->session) != session))
-		return CKR_OK;
-	return notify(ours, event, argument);
+	(void)session;
+	return p11_handle_notify(ours, &consumer)
+		       ? consumer.notify(ours, event, consumer.application)
+		       : CKR_OK;
 }
 
 static CK_RV
@@ -103,6 +102,7 @@ CK_RV
 p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application,
 			  CK_NOTIFY notify, CK_SESSION_HANDLE_PTR out, void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_instance *instance = context;
 	struct p11_route route;
 	CK_SESSION_HANDLE session = 0;
@@ -122,7 +122,7 @@ p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 		return p11_fail(CKR_HOST_MEMORY, "no memory for a session");
 	}
 	CK_NOTIFY callback = notify ? notify_consumer : NULL;
-	void *argument = notify ? entry : application;
+	void *argument = notify ? (void *)(uintptr_t)atomic_load(&entry->ours) : application;
 	unsigned long n_heals = n_heals_of(route.module);
 	rv = route.calls->C_OpenSession(route.slot, flags, argument, callback, &session);
 	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && generation == p11_fork_generation() &&
@@ -144,6 +144,7 @@ p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 CK_RV
 p11_instance_close_session(CK_SESSION_HANDLE session, void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_instance *instance = context;
 
 	p11_fork_check();
@@ -186,6 +187,7 @@ close_all(struct p11_instance *instance, unsigned long long owner, CK_SLOT_ID sl
 CK_RV
 p11_instance_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_instance *instance = context;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(instance, slot, &route);

@@ -100,7 +100,7 @@ take_snapshot(struct p11_instance *instance, bool token_present)
 
 	pthread_mutex_lock(&p11_proxy_lock);
 	for (struct p11_snapshot **link = &instance->snapshots; *link; link = &(*link)->next) {
-		if (!pthread_equal((*link)->thread, pthread_self()) ||
+		if ((*link)->thread != p11_thread_number() ||
 		    (*link)->token_present != token_present)
 			continue;
 		found = *link;
@@ -142,7 +142,7 @@ snapshot_new(const struct id_list *list, bool token_present)
 	if (!snapshot)
 		return NULL;
 	*snapshot = (struct p11_snapshot){
-		.thread = pthread_self(),
+		.thread = p11_thread_number(),
 		.token_present = token_present,
 		.n_ids = list->n,
 	};
@@ -276,6 +276,7 @@ say_mute(const struct p11_route *route, const char *call, CK_RV rv)
 CK_RV
 p11_instance_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info, void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -293,6 +294,7 @@ p11_instance_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info, void *context
 CK_RV
 p11_instance_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info, void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -311,6 +313,7 @@ CK_RV
 p11_instance_get_mechanism_list(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_ULONG_PTR count,
 				void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -325,6 +328,7 @@ CK_RV
 p11_instance_get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info,
 				void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -339,6 +343,7 @@ CK_RV
 p11_instance_init_token(CK_SLOT_ID slot, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len,
 			CK_UTF8CHAR_PTR label, void *context)
 {
+	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -421,6 +426,7 @@ p11_instance_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR
 				       ? CKR_NO_EVENT
 				       : CKR_CRYPTOKI_NOT_INITIALIZED;
 		p11_slots_wait(ticket, wait_ms);
+		pthread_testcancel(); /* nothing is held */
 		wait_ms = wait_ms * 2 < MAX_EVENT_WAIT_MS ? wait_ms * 2 : MAX_EVENT_WAIT_MS;
 	}
 }

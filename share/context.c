@@ -48,8 +48,10 @@ next_free_locked(void)
 		return contexts.n_fresh++;
 
 	unsigned number = contexts.queue[contexts.first];
-	contexts.first = (contexts.first + 1) % P11_N_CONTEXTS;
+	/* In this order: a child that was forked in between must not find one that somebody has. */
 	contexts.n_queued--;
+	atomic_signal_fence(memory_order_seq_cst);
+	contexts.first = (contexts.first + 1) % P11_N_CONTEXTS;
 	return number;
 }
 

@@ -232,8 +232,9 @@ p11_handle_reserve(unsigned long long owner, struct p11_module *module, CK_SLOT_
 	if (!entry)
 		return NULL;
 	atomic_store_explicit(&entry->module, module, memory_order_relaxed);
-	atomic_store_explicit(&entry->notify, notify, memory_order_relaxed);
-	atomic_store_explicit(&entry->application, application, memory_order_relaxed);
+	/* Whoever reads these also sees that the handle is another one now (p11_handle_notify()). */
+	atomic_store_explicit(&entry->notify, notify, memory_order_release);
+	atomic_store_explicit(&entry->application, application, memory_order_release);
 	atomic_store_explicit(&entry->slot, slot, memory_order_release);
 	atomic_store_explicit(&entry->owner, owner, memory_order_release);
 	return entry;
@@ -251,6 +252,19 @@ p11_handle_publish(struct p11_handle *entry, const CK_FUNCTION_LIST_3_2 *table,
 	 * which takes the owner away and then looks for its sessions, one sees the other. */
 	atomic_store(&entry->handle, handle);
 	return handle;
+}
+
+bool
+p11_handle_notify(CK_SESSION_HANDLE handle, struct p11_consumer_notify *out)
+{
+	CK_ULONG index = handle & P11_HANDLE_INDEX_MASK;
+
+	if (index >= atomic_load_explicit(&p11_fork_page.bound, memory_order_acquire))
+		return false;
+	struct p11_handle *entry = p11_handle_at(index);
+	out->notify = atomic_load_explicit(&entry->notify, memory_order_acquire);
+	out->application = atomic_load_explicit(&entry->application, memory_order_acquire);
+	return out->notify && atomic_load_explicit(&entry->ours, memory_order_acquire) == handle;
 }
 
 bool

@@ -165,6 +165,13 @@ bool p11_handle_claim(struct p11_handle *entry, CK_SESSION_HANDLE handle) P11_MU
 /* The module has refused to close a claimed session: it is open again, under the same handle. */
 void p11_handle_restore(struct p11_handle *entry);
 
+/* The callback that was given when a session was opened, or is being opened. False: the session is gone, or has none. */
+struct p11_consumer_notify {
+	CK_NOTIFY notify;
+	void *application;
+};
+bool p11_handle_notify(CK_SESSION_HANDLE handle, struct p11_consumer_notify *out);
+
 /* A reserved or claimed entry is free again. */
 void p11_handle_release(struct p11_handle *entry);
 

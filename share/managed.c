@@ -54,11 +54,12 @@ set_live(struct managed *managed, bool is_live)
 /* ---- life cycle ---- */
 
 /*
- * Closes one session whose note was taken out. A module that refuses keeps it, and so do the notes,
- * unless `final`: the owner is gone, and nobody could close it later.
+ * Closes one session whose note was taken out for `owner`. A module that refuses keeps it, and so do the notes, unless the
+ * owner is gone meanwhile: then nobody could close it later.
  */
 static CK_RV
-close_noted(struct p11_module *module, struct p11_note *note, bool final)
+close_noted(struct managed *managed, struct p11_module *module, struct p11_note *note,
+	    unsigned long long owner)
 {
 	CK_RV rv = CKR_SESSION_HANDLE_INVALID;
 
@@ -66,7 +67,7 @@ close_noted(struct p11_module *module, struct p11_note *note, bool final)
 		rv = p11_module_calls(module)->C_CloseSession(p11_note_session(note));
 		p11_module_leave(module);
 	}
-	if (final || p11_session_is_gone(rv))
+	if (p11_session_is_gone(rv) || atomic_load(&managed->owner) != owner)
 		p11_note_free(note);
 	else
 		p11_notes_restore(&p11_shared_of(module)->notes, note);
@@ -74,14 +75,15 @@ close_noted(struct p11_module *module, struct p11_note *note, bool final)
 }
 
 static void
-close_all(struct p11_module *module, unsigned long long owner, CK_SLOT_ID slot, bool final)
+close_all(struct managed *managed, unsigned long long owner, CK_SLOT_ID slot)
 {
+	struct p11_module *module = atomic_load(&managed->module);
 	struct p11_shared *shared = p11_shared_of(module);
 	struct p11_note *note = p11_notes_take_all(&shared->notes, owner, slot);
 
 	while (note) {
 		struct p11_note *next = p11_note_next(note);
-		CK_RV rv = close_noted(module, note, final);
+		CK_RV rv = close_noted(managed, module, note, owner);
 		if (!p11_session_is_gone(rv))
 			p11_message("module %s: a session could not be closed: %s",
 				    p11_module_label(module), p11_rv_name(rv, (char[24]){0}));
@@ -98,7 +100,7 @@ go_down(struct managed *managed)
 
 	set_live(managed, false);
 	p11_slots_wake();
-	close_all(module, owner, P11_NOTES_ANY_SLOT, true);
+	close_all(managed, owner, P11_NOTES_ANY_SLOT);
 	(void)p11_module_stop(module);
 	p11_life_stopped(&managed->life);
 }
@@ -196,7 +198,7 @@ note_opened(struct managed *managed, struct p11_module *module, unsigned long n_
 
 	struct p11_note *note = p11_notes_take(notes, session, owner);
 	if (note && atomic_load(&shared->n_heals) == n_heals)
-		(void)close_noted(module, note, true);
+		(void)close_noted(managed, module, note, owner);
 	else if (note)
 		p11_note_free(note);
 	return CKR_CRYPTOKI_NOT_INITIALIZED;
@@ -206,6 +208,7 @@ static CK_RV
 managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify,
 		     CK_SESSION_HANDLE_PTR out, void *context)
 {
+	P11_NO_CANCEL;
 	struct managed *managed = context;
 	CK_SESSION_HANDLE session = 0;
 
@@ -236,6 +239,7 @@ managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, C
 static CK_RV
 managed_close_session(CK_SESSION_HANDLE session, void *context)
 {
+	P11_NO_CANCEL;
 	struct managed *managed = context;
 
 	p11_fork_check();
@@ -251,19 +255,20 @@ managed_close_session(CK_SESSION_HANDLE session, void *context)
 			"module %s: session 0x%lx was not opened by this consumer, or is closed "
 			"already",
 			p11_module_label(module), session);
-	return close_noted(module, note, atomic_load(&managed->owner) != owner);
+	return close_noted(managed, module, note, owner);
 }
 
 static CK_RV
 managed_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
+	P11_NO_CANCEL;
 	struct managed *managed = context;
 
 	p11_fork_check();
 	unsigned long long owner = atomic_load(&managed->owner);
 	if (owner == 0)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	close_all(atomic_load(&managed->module), owner, slot, false);
+	close_all(managed, owner, slot);
 	return CKR_OK;
 }
 
@@ -314,6 +319,7 @@ managed_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR rese
 			return atomic_load(&managed->owner) == owner ? CKR_NO_EVENT
 								     : CKR_CRYPTOKI_NOT_INITIALIZED;
 		p11_slots_wait(ticket, wait_ms);
+		pthread_testcancel(); /* nothing is held */
 		wait_ms = wait_ms * 2 < MAX_EVENT_WAIT_MS ? wait_ms * 2 : MAX_EVENT_WAIT_MS;
 	}
 }

@@ -222,6 +222,7 @@ describe(struct p11_module *module, const struct p11_config *config, bool verbos
 	const char *reserved = p11_config_get(config, "x-init-reserved");
 
 	atomic_store(&module->name, p11_intern(p11_config_name(config)));
+	atomic_store(&module->finalize_at_exit, p11_config_yes(config, "finalize-at-exit", false));
 	if (verbose) {
 		P11_AUTO_BUFFER text = P11_BUFFER_INIT;
 		p11_buffer_add_format(&text, "%s verbose=yes", reserved ? reserved : "");
@@ -505,8 +506,9 @@ replace(const char **place, const char *path)
 
 	if (!copy)
 		return;
-	free((char *)*place);
-	*place = copy;
+	const char *old = *place;
+	*place = copy; /* first: a child may be forked here */
+	free((char *)old);
 }
 
 void

@@ -28,10 +28,10 @@ enum {
 		1 << 0, /* the caller is the proxy: it counts as the program "p11-kit-proxy" too */
 	P11_REGISTRY_ALL_CRITICAL = 1 << 1, /* every failure is everybody's */
 	P11_REGISTRY_TRUSTED = 1 << 2,      /* only those with trust-policy: yes */
-	P11_REGISTRY_NONE_CRITICAL =
-		1 << 4,                /* no failure is the answer; for a look-up of the proxy */
 	P11_REGISTRY_VERBOSE = 1 << 3, /* " verbose=yes" goes to the modules' x-init-reserved, if
 					  they are read now */
+	P11_REGISTRY_NONE_CRITICAL =
+		1 << 4, /* no failure is the answer; for a look-up of the proxy */
 };
 
 /*

@@ -41,6 +41,7 @@ p11_shared_of(struct p11_module *module)
 	if (!fresh)
 		return NULL;
 	atomic_init(&fresh->n_handed_out, 0);
+	atomic_init(&fresh->is_critical, false);
 	atomic_init(&fresh->n_heals, 0);
 	shared_reset(fresh);
 	atomic_store(&module->free_shared, shared_free);
@@ -50,19 +51,15 @@ p11_shared_of(struct p11_module *module)
 	return shared;
 }
 
-CK_RV
-p11_shared_initialize(struct p11_module *module)
+/* One user more, or the start; the caller has taken the reference that goes with it. */
+static CK_RV
+count_unmanaged(struct p11_module *module, struct p11_shared *shared)
 {
-	P11_NO_CANCEL;
-	struct p11_shared *shared = p11_shared_of(module);
 	CK_RV rv;
 
-	if (!shared)
-		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory", p11_module_label(module));
 	switch (p11_life_start(&shared->unmanaged,
 			       p11_module_thread_is_inside() ? 0 : P11_LIFE_FOREVER)) {
 	case P11_LIFE_COUNTED:
-		p11_module_ref(module);
 		return CKR_OK;
 	case P11_LIFE_YOURS:
 		break;
@@ -77,8 +74,22 @@ p11_shared_initialize(struct p11_module *module)
 	rv = p11_module_start(module, NULL, P11_LIFE_FOREVER, NULL);
 	if (!p11_life_started(&shared->unmanaged, rv == CKR_OK))
 		return CKR_CRYPTOKI_NOT_INITIALIZED; /* p11_module_start() has said why */
-	if (rv == CKR_OK)
-		p11_module_ref(module);
+	return rv;
+}
+
+CK_RV
+p11_shared_initialize(struct p11_module *module)
+{
+	P11_NO_CANCEL;
+	struct p11_shared *shared = p11_shared_of(module);
+
+	if (!shared)
+		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory", p11_module_label(module));
+	/* Before it counts: another thread may finalize, and drop it, at once. */
+	p11_module_ref(module);
+	CK_RV rv = count_unmanaged(module, shared);
+	if (rv != CKR_OK)
+		p11_module_unref(module);
 	return rv;
 }
 

@@ -135,7 +135,7 @@ class Markdown(unittest.TestCase):
         for page in MARKDOWN:
             for path in path_like.findall(read(page)):
                 with self.subTest(page=page, path=path):
-                    self.assertTrue(os.path.exists(os.path.join(SOURCE, path)), path)
+                    self.assertTrue(any(os.path.exists(os.path.join(root, path)) for root in (SOURCE, BUILD)), path)
 
 
 class Sources(unittest.TestCase):
