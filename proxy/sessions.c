@@ -8,6 +8,7 @@
 #include "pkcs11/names.h"
 #include "share/handle.h"
 #include "share/heal.h"
+#include "share/reused.h"
 
 #include <stdint.h>
 
@@ -48,6 +49,14 @@ n_heals_of(struct p11_module *module)
 	return atomic_load(&p11_shared_of(module)->n_heals);
 }
 
+/* The session is not the entry's any more: the module is not called. */
+static void
+drop(struct p11_handle *entry, CK_SESSION_HANDLE handle)
+{
+	if (p11_handle_claim(entry, handle))
+		p11_handle_release(entry);
+}
+
 /*
  * Closes a session that was claimed for `owner`. A module that refuses keeps it, under the same
  * handle; but not for an owner that has been finalized meanwhile, whose C_Finalize could not see
@@ -66,9 +75,18 @@ close_claimed(struct p11_instance *instance, struct p11_handle *entry, unsigned 
 		return rv;
 	}
 	p11_handle_restore(entry);
-	if (atomic_load(&instance->owner) != owner && p11_handle_claim(entry, handle))
-		p11_handle_release(entry);
+	if (atomic_load(&instance->owner) != owner || p11_reused_is_displaced(entry))
+		drop(entry, handle);
 	return rv;
+}
+
+static CK_RV
+say_lost(const struct p11_module *module)
+{
+	return p11_fail(CKR_DEVICE_ERROR,
+			"module %s: it ended a session while that was opened, or somebody else in "
+			"this program finalized it; open it again",
+			p11_module_label(module));
 }
 
 /* The opened session becomes the consumer's, unless that was finalized meanwhile: then it is
@@ -77,15 +95,17 @@ static CK_RV
 hand_over(struct p11_instance *instance, struct p11_handle *entry, const struct p11_route *route,
 	  unsigned long n_heals, CK_SESSION_HANDLE session, CK_SESSION_HANDLE_PTR out)
 {
+	if (n_heals_of(route->module) != n_heals) { /* whose handle this is now is not known */
+		p11_handle_release(entry);
+		return say_lost(route->module);
+	}
+	if (p11_reused_note(entry, session))
+		p11_notes_forget(&p11_shared_of(route->module)->notes, session);
 	CK_SESSION_HANDLE handle = p11_handle_publish(entry, route->calls, session);
 
-	if (n_heals_of(route->module) != n_heals) {
-		if (p11_handle_claim(entry, handle))
-			p11_handle_release(entry);
-		return p11_fail(CKR_DEVICE_ERROR,
-				"module %s: somebody else in this program finalized it while a "
-				"session was opened; open it again",
-				p11_module_label(route->module));
+	if (n_heals_of(route->module) != n_heals || p11_reused_is_displaced(entry)) {
+		drop(entry, handle);
+		return say_lost(route->module);
 	}
 	if (atomic_load(&instance->owner) == route->owner) {
 		*out = handle;

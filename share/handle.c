@@ -4,6 +4,7 @@
 #include "base/thread.h"
 
 #include "pkcs11/names.h"
+#include "share/reused.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -117,6 +118,7 @@ renew_inherited_locked(void)
 			atomic_store(&entry->handle, P11_HANDLE_NONE);
 			atomic_store(&entry->ours, next_handle(atomic_load(&entry->ours)));
 			atomic_store(&entry->owner, 0);
+			entry->is_counted = false;
 		}
 		append_page(&free_lists[n_pages % N_LISTS], n_pages);
 	}
@@ -285,6 +287,7 @@ p11_handle_release(struct p11_handle *entry)
 {
 	struct free_list *list = list_of_thread();
 
+	p11_reused_forget(entry);
 	/* First nobody's, then of the next generation: p11_handle_claim_next() reads them the other
 	 * way round. */
 	atomic_store_explicit(&entry->owner, 0, memory_order_release);

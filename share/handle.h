@@ -56,9 +56,11 @@ struct p11_handle {
 	_Atomic CK_SLOT_ID slot;                   /* ours */
 
 	/* The rest is written by who has it reserved or claimed. */
-	atomic_ullong owner;   /* the consumer; 0: nobody */
-	_Atomic CK_ULONG ours; /* the handle that this use of the entry has or will have */
-	uint32_t next;         /* in a free list; guarded by that list's lock */
+	atomic_ullong owner;        /* the consumer; 0: nobody */
+	_Atomic CK_ULONG ours;      /* the handle that this use of the entry has or will have */
+	uint32_t next;              /* in a free list; guarded by that list's lock */
+	bool is_counted;            /* in share/reused.c */
+	_Atomic CK_ULONG displaced; /* the handle of a use that has lost its session to another */
 	struct p11_module *_Atomic module;
 	_Atomic CK_NOTIFY notify; /* the consumer's callback and its argument */
 	void *_Atomic application;
@@ -162,7 +164,8 @@ CK_SESSION_HANDLE p11_handle_publish(struct p11_handle *entry, const CK_FUNCTION
  * first. */
 bool p11_handle_claim(struct p11_handle *entry, CK_SESSION_HANDLE handle) P11_MUST_USE;
 
-/* The module has refused to close a claimed session: it is open again, under the same handle. */
+/* The module has refused to close a claimed session: it is open again, under the same handle, and
+ * may be displaced (share/reused.h): look next. */
 void p11_handle_restore(struct p11_handle *entry);
 
 /* The callback that was given when a session was opened, or is being opened. False: the session is gone, or has none. */

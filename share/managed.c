@@ -7,6 +7,7 @@
 #include "share/context.h"
 #include "share/handle.h"
 #include "share/heal.h"
+#include "share/reused.h"
 #include "share/shared.h"
 
 #include <limits.h>
@@ -188,6 +189,7 @@ note_opened(struct managed *managed, struct p11_module *module, unsigned long n_
 
 	if (atomic_load(&shared->n_heals) != n_heals)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	p11_reused_displace(module, session);
 	if (!p11_notes_add(notes, session, owner, slot)) {
 		(void)p11_module_calls(module)->C_CloseSession(session);
 		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory for a session",

@@ -2,6 +2,7 @@
 #include "share/notes.h"
 
 #include "base/map.h"
+#include "share/reused.h"
 
 #include <stdlib.h>
 
@@ -53,6 +54,7 @@ p11_note_session(const struct p11_note *note)
 void
 p11_note_free(struct p11_note *note)
 {
+	p11_reused_uncount(note->session);
 	free(note);
 }
 
@@ -87,6 +89,8 @@ p11_notes_add(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned long 
 
 	if (known || !added)
 		free(fresh);
+	else
+		(void)p11_reused_count(session);
 	return added;
 }
 
@@ -106,6 +110,20 @@ p11_notes_take(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned long
 }
 
 void
+p11_notes_forget(struct p11_notes *notes, CK_SESSION_HANDLE session)
+{
+	struct p11_notes_part *part = part_of(notes, session);
+
+	pthread_mutex_lock(&part->lock);
+	struct p11_note *note = find_locked(part, session);
+	if (note)
+		HASH_DEL(part->by_session, note);
+	pthread_mutex_unlock(&part->lock);
+	if (note)
+		p11_note_free(note);
+}
+
+void
 p11_notes_restore(struct p11_notes *notes, struct p11_note *note)
 {
 	struct p11_notes_part *part = part_of(notes, note->session);
@@ -116,7 +134,7 @@ p11_notes_restore(struct p11_notes *notes, struct p11_note *note)
 		added = add_locked(part, note);
 	pthread_mutex_unlock(&part->lock);
 	if (!added)
-		free(note);
+		p11_note_free(note);
 }
 
 struct p11_note *

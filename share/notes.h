@@ -43,6 +43,9 @@ bool p11_notes_add(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned 
 struct p11_note *p11_notes_take(struct p11_notes *notes, CK_SESSION_HANDLE session,
 				unsigned long long owner);
 
+/* Whoever has a note of the session loses it: the module has given its number to somebody else. */
+void p11_notes_forget(struct p11_notes *notes, CK_SESSION_HANDLE session);
+
 /* Puts a note back that was taken, unless the session is noted again meanwhile. */
 void p11_notes_restore(struct p11_notes *notes, struct p11_note *note);
 

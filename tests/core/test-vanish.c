@@ -183,6 +183,59 @@ test_close_that_fails(void **state)
 	end();
 }
 
+/*
+ * The module has ended the session of `before`, and gives its number to the next one, of `after`:
+ * what `before` still has leads nowhere, and takes nothing away from `after`.
+ */
+static void
+reuse_number(CK_FUNCTION_LIST *before, CK_SLOT_ID slot_before, CK_FUNCTION_LIST *after,
+	     CK_SLOT_ID slot_after)
+{
+	struct chaos_signature signature;
+
+	CK_SESSION_HANDLE old = core_open(before, slot_before);
+	assert_ok(core_sign(before, old, &signature));
+	uint64_t number = signature.session;
+	b->token(1, false);
+	b->token(1, true);
+	CK_SESSION_HANDLE session = core_open(after, slot_after);
+	assert_ok(core_sign(after, session, &signature));
+	assert_int_equal(signature.session, number);
+	if (slot_before !=
+	    1) /* the handles of a managed table are the module's, and nobody checks */
+		assert_rv(sign_rv(before, old), CKR_SESSION_HANDLE_INVALID);
+	assert_rv(before->C_CloseSession(old), CKR_SESSION_HANDLE_INVALID);
+	assert_ok(before->C_CloseAllSessions(slot_before));
+	assert_ok(before->C_Finalize(NULL));
+	assert_ok(before->C_Initialize(NULL));
+	assert_ok(sign_rv(after, session));
+	assert_ok(after->C_CloseSession(session));
+	assert_int_equal(b->sessions, 0);
+}
+
+static void
+test_number_that_is_used_again(void **state)
+{
+	(void)state;
+	begin();
+	CK_FUNCTION_LIST *lists[] = {core_consumer(), core_consumer(), managed(), managed()};
+	CK_SLOT_ID id = core_slot(lists[0], 2), slots[] = {id, id, 1, 1};
+	for (int kind = CHAOS_HANDLES_REUSE; kind <= CHAOS_HANDLES_HEAP; kind++) {
+		b->handles = (unsigned)kind;
+		for (int i = 0; i < 4; i++) {
+			for (int j = 0; j < 4; j++) {
+				if (i != j)
+					reuse_number(lists[i], slots[i], lists[j], slots[j]);
+			}
+		}
+	}
+	for (int i = 0; i < 4; i++)
+		assert_ok(lists[i]->C_Finalize(NULL));
+	p11_kit_module_release(lists[2]);
+	p11_kit_module_release(lists[3]);
+	end();
+}
+
 /* Cards that come and go all day, under sessions: entries and notes are used again. */
 static void
 test_nothing_leaks(void **state)
@@ -222,6 +275,7 @@ main(void)
 		core_unit_test(test_slot_that_vanishes),
 		core_unit_test(test_token_that_vanishes),
 		core_unit_test(test_close_that_fails),
+		core_unit_test(test_number_that_is_used_again),
 		core_unit_test(test_nothing_leaks),
 	};
 

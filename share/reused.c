@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The table is searched for an entry with the same handle only where there may be one: each entry,
+ * and each note of a managed table, counts in a cell that is chosen by the module's handle. So the
+ * usual opening and closing pay one addition each. Handles that follow each other have cells that
+ * do so too: a thread that opens many stays in one cache line for a while.
+ */
+#include "share/reused.h"
+
+#define N_CELLS 32768
+
+static atomic_ushort n_holders[N_CELLS];
+
+/* Counters differ in their low bits, addresses not in their lowest. */
+static atomic_ushort *
+cell_of(CK_SESSION_HANDLE session)
+{
+	uint64_t bits = session;
+
+	if (bits >> 20)
+		bits = (bits >> 4) ^ (bits >> 16) ^ (bits >> 32) * 1579;
+	return &n_holders[bits % N_CELLS];
+}
+
+/*
+ * An entry that somebody is just closing, or opening, cannot be claimed; that thread asks
+ * p11_reused_is_displaced() after it has published or restored it. One of us sees the other.
+ */
+static void
+displace(const struct p11_module *module, CK_SESSION_HANDLE session, struct p11_handle *except)
+{
+	unsigned bound = atomic_load_explicit(&p11_fork_page.bound, memory_order_acquire);
+
+	for (CK_ULONG i = 0; i < bound; i++) {
+		struct p11_handle *entry = p11_handle_at(i);
+		CK_ULONG handle = atomic_load(&entry->ours);
+
+		if (entry == except || atomic_load(&entry->session) != session ||
+		    atomic_load(&entry->module) != module || atomic_load(&entry->owner) == 0)
+			continue;
+		/* If it is another use of the entry by now, this is not its handle. */
+		atomic_store(&entry->displaced, handle);
+		if (p11_handle_claim(entry, handle))
+			p11_handle_release(entry);
+	}
+}
+
+bool
+p11_reused_count(CK_SESSION_HANDLE session)
+{
+	return atomic_fetch_add(cell_of(session), 1) > 0;
+}
+
+void
+p11_reused_uncount(CK_SESSION_HANDLE session)
+{
+	atomic_ushort *cell = cell_of(session);
+	unsigned short n = atomic_load_explicit(cell, memory_order_relaxed);
+
+	/* In a child that was made inside the module, nobody has counted. */
+	while (n > 0 && !atomic_compare_exchange_weak(cell, &n, (unsigned short)(n - 1)))
+		;
+}
+
+bool
+p11_reused_note(struct p11_handle *entry, CK_SESSION_HANDLE session)
+{
+	atomic_store_explicit(&entry->session, session, memory_order_release);
+	entry->is_counted = true;
+	if (!p11_reused_count(session))
+		return false;
+	displace(atomic_load(&entry->module), session, entry);
+	return true;
+}
+
+bool
+p11_reused_is_displaced(struct p11_handle *entry)
+{
+	return atomic_load(&entry->displaced) == atomic_load(&entry->ours);
+}
+
+void
+p11_reused_displace(struct p11_module *module, CK_SESSION_HANDLE session)
+{
+	if (atomic_load(cell_of(session)) > 0)
+		displace(module, session, NULL);
+}
+
+void
+p11_reused_forget(struct p11_handle *entry)
+{
+	if (!entry->is_counted)
+		return;
+	entry->is_counted = false;
+	p11_reused_uncount(atomic_load(&entry->session));
+}
+
+static void
+reset_in_child(void)
+{
+	for (unsigned i = 0; i < N_CELLS; i++)
+		atomic_store_explicit(&n_holders[i], 0, memory_order_relaxed);
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	static struct p11_fork_reset row = {.reset = reset_in_child};
+
+	p11_fork_register(&row);
+}
