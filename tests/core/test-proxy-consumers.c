@@ -130,6 +130,29 @@ test_threads_do_not_share_what_they_obtain(void **state)
 	assert_in_range(n_different, 8, 16);
 }
 
+static void
+look_up_in_thread(void *data, unsigned i)
+{
+	(void)i;
+	*(CK_FUNCTION_LIST **)data = core_list();
+}
+
+/* A thread that has ended may have left its pthread_t to the next one, but not its list. */
+static void
+test_threads_one_after_another(void **state)
+{
+	(void)state;
+	CK_FUNCTION_LIST *first, *second;
+
+	make_scene();
+	crew_join(crew_start(1, look_up_in_thread, &first));
+	crew_join(crew_start(1, look_up_in_thread, &second));
+	assert_ptr_not_equal(first, second);
+	assert_ok(first->C_Initialize(NULL));
+	assert_rv(second->C_GetInfo(&(CK_INFO){0}), CKR_CRYPTOKI_NOT_INITIALIZED);
+	assert_ok(first->C_Finalize(NULL));
+}
+
 /* ---- counting ---- */
 
 static void
@@ -382,6 +405,7 @@ main(void)
 		core_unit_test(test_look_ups_inside_a_list),
 		core_unit_test(test_a_finalized_instance_comes_back),
 		core_unit_test(test_threads_do_not_share_what_they_obtain),
+		core_unit_test(test_threads_one_after_another),
 		core_unit_test(test_initialize_is_counted),
 		core_unit_test(test_init_args),
 		core_unit_test(test_threads_race_over_one_list),
