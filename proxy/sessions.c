@@ -128,6 +128,8 @@ p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 	CK_SESSION_HANDLE session = 0;
 
 	p11_fork_check();
+	if (atomic_load(&instance->owner) == 0)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (!out)
 		return p11_fail(CKR_ARGUMENTS_BAD, "C_OpenSession needs a place for the handle");
 	unsigned generation = p11_fork_generation();
