@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A test that calls the proxy only must be linked with the library all the same (scene_use()). */
 __attribute__((used)) static const char *(*const needs_library)(void) = p11_kit_message;
@@ -16,6 +17,25 @@ core_proxy(void)
 	if (!proxy)
 		support_die("%s", dlerror());
 	return proxy;
+}
+
+static struct scene *scene_of_process;
+static pid_t owner_of_scene;
+
+static void
+remove_scene(void)
+{
+	if (owner_of_scene == getpid())
+		scene_free(scene_of_process);
+}
+
+struct scene *
+core_scene(void)
+{
+	scene_of_process = scene_new();
+	owner_of_scene = getpid();
+	atexit(remove_scene);
+	return scene_of_process;
 }
 
 CK_FUNCTION_LIST *

@@ -25,6 +25,9 @@
 /* A handle of dlopen() on p11-kit-proxy.so, the same each time. */
 void *core_proxy(void);
 
+/* A scene that lasts until the process exits, and is removed then. */
+struct scene *core_scene(void);
+
 /* A look-up by the proxy's C_GetFunctionList; by C_GetInterface, of that version. */
 CK_FUNCTION_LIST *core_list(void);
 CK_FUNCTION_LIST_3_2 *core_interface(CK_BYTE major, CK_BYTE minor);

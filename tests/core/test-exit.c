@@ -27,7 +27,7 @@ static CK_SESSION_HANDLE session, managed_session;
 static void
 begin(const char *more_of_a)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 
 	a = scene_chaos(scene, "a", "chaos-a", more_of_a);
 	b = scene_chaos(scene, "b", "chaos-b", NULL);

@@ -14,7 +14,7 @@ static struct chaos *a, *b;
 static void
 begin(void)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 
 	a = scene_chaos(scene, "a", "chaos-a", NULL);
 	b = scene_chaos(scene, "b", "chaos-b", NULL);

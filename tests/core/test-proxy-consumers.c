@@ -13,7 +13,7 @@ static struct chaos *a, *b;
 static void
 make_scene(void)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 
 	a = scene_chaos(scene, "a", "chaos-a", NULL);
 	b = scene_chaos(scene, "b", "chaos-2.40", NULL);

@@ -13,7 +13,7 @@ static struct chaos *a;
 static CK_FUNCTION_LIST *
 begin(void)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 
 	a = scene_chaos(scene, "a", "chaos-a", NULL);
 	scene_use(scene, NULL);

@@ -32,7 +32,7 @@ n_entries(const CK_VERSION *version)
 static struct chaos *
 begin(const char *file)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 	struct chaos *chaos = scene_chaos(scene, "m", file, NULL);
 
 	scene_use(scene, NULL);
@@ -204,7 +204,7 @@ static void
 test_nothing_configured(void **state)
 {
 	(void)state;
-	scene_use(scene_new(), NULL);
+	scene_use(core_scene(), NULL);
 	assert_empty_and_working();
 }
 
@@ -212,7 +212,7 @@ static void
 test_nothing_works(void **state)
 {
 	(void)state;
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 
 	scene_module(scene, "gone", "/nowhere/gone.so", NULL);
 	scene_module(scene, "text", "/etc/passwd", NULL);

@@ -11,7 +11,7 @@ static void
 test_order(void **state)
 {
 	(void)state;
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 	struct chaos *a = scene_chaos(scene, "z-first", "chaos-a", "priority: 10");
 	struct chaos *b = scene_chaos(scene, "b", "chaos-b", NULL);
 	struct chaos *c = scene_chaos(scene, "a-third", "chaos-c", "priority: -1");
@@ -55,7 +55,7 @@ static void
 test_an_id_stays_with_its_slot(void **state)
 {
 	(void)state;
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 	struct chaos *a = scene_chaos(scene, "a", "chaos-a", NULL);
 	CK_SLOT_ID ids[CORE_MAX_SLOTS];
 
@@ -96,7 +96,7 @@ static void
 test_slot_base(void **state)
 {
 	(void)state;
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 	struct chaos *a = scene_chaos(scene, "a", "chaos-a", NULL);
 	struct chaos *b = scene_chaos(scene, "b", "chaos-b", "slot-base: 18");
 	struct chaos *c = scene_chaos(scene, "c", "chaos-c", "slot-base: 0x186a0"); /* 100000 */
@@ -121,7 +121,7 @@ static void
 test_slot_base_of_a_disabled_module(void **state)
 {
 	(void)state;
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 	struct chaos *a = scene_chaos(scene, "a", "chaos-a", NULL);
 
 	scene_chaos(scene, "b", "chaos-b", "slot-base: 0x12\nenable-in:");
@@ -138,7 +138,7 @@ static void
 test_slot_base_that_cannot_be(void **state)
 {
 	(void)state;
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 	struct chaos *a = scene_chaos(scene, "a", "chaos-a", "slot-base: 1000");
 	struct chaos *b = scene_chaos(scene, "b", "chaos-b", "slot-base: 999");
 
@@ -164,7 +164,7 @@ static struct chaos *a;
 static CK_FUNCTION_LIST *
 begin(unsigned n_slots)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = core_scene();
 
 	a = scene_chaos(scene, "a", "chaos-a", NULL);
 	scene_use(scene, NULL);
