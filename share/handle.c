@@ -118,7 +118,7 @@ renew_inherited_locked(void)
 			atomic_store(&entry->handle, P11_HANDLE_NONE);
 			atomic_store(&entry->ours, next_handle(atomic_load(&entry->ours)));
 			atomic_store(&entry->owner, 0);
-			entry->is_counted = false;
+			atomic_store(&entry->is_counted, false);
 		}
 		append_page(&free_lists[n_pages % N_LISTS], n_pages);
 	}

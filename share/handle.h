@@ -59,7 +59,7 @@ struct p11_handle {
 	atomic_ullong owner;        /* the consumer; 0: nobody */
 	_Atomic CK_ULONG ours;      /* the handle that this use of the entry has or will have */
 	uint32_t next;              /* in a free list; guarded by that list's lock */
-	bool is_counted;            /* in share/reused.c */
+	atomic_bool is_counted;     /* `session` is this use's, and counts in share/reused.c */
 	_Atomic CK_ULONG displaced; /* the handle of a use that has lost its session to another */
 	struct p11_module *_Atomic module;
 	_Atomic CK_NOTIFY notify; /* the consumer's callback and its argument */

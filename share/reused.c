@@ -35,10 +35,12 @@ displace(const struct p11_module *module, CK_SESSION_HANDLE session, struct p11_
 		struct p11_handle *entry = p11_handle_at(i);
 		CK_ULONG handle = atomic_load(&entry->ours);
 
-		if (entry == except || atomic_load(&entry->session) != session ||
-		    atomic_load(&entry->module) != module || atomic_load(&entry->owner) == 0)
+		/* Not an entry that is only reserved: its session is of an earlier use. */
+		if (entry == except || !atomic_load(&entry->is_counted) ||
+		    atomic_load(&entry->session) != session ||
+		    atomic_load(&entry->module) != module)
 			continue;
-		/* If it is another use of the entry by now, this is not its handle. */
+		/* Its handle was read first: if this is another use by now, it is not that one's. */
 		atomic_store(&entry->displaced, handle);
 		if (p11_handle_claim(entry, handle))
 			p11_handle_release(entry);
@@ -66,7 +68,7 @@ bool
 p11_reused_note(struct p11_handle *entry, CK_SESSION_HANDLE session)
 {
 	atomic_store_explicit(&entry->session, session, memory_order_release);
-	entry->is_counted = true;
+	atomic_store_explicit(&entry->is_counted, true, memory_order_release);
 	if (!p11_reused_count(session))
 		return false;
 	displace(atomic_load(&entry->module), session, entry);
@@ -89,9 +91,9 @@ p11_reused_displace(struct p11_module *module, CK_SESSION_HANDLE session)
 void
 p11_reused_forget(struct p11_handle *entry)
 {
-	if (!entry->is_counted)
+	if (!atomic_load_explicit(&entry->is_counted, memory_order_relaxed))
 		return;
-	entry->is_counted = false;
+	atomic_store_explicit(&entry->is_counted, false, memory_order_release);
 	p11_reused_uncount(atomic_load(&entry->session));
 }
 

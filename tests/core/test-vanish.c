@@ -236,6 +236,57 @@ test_number_that_is_used_again(void **state)
 	end();
 }
 
+struct nested {
+	CK_FUNCTION_LIST *list;
+	CK_SLOT_ID slot;
+	CK_SESSION_HANDLE session;
+	bool is_inside;
+};
+
+static unsigned long
+open_nested(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	struct nested *nested = data;
+
+	(void)chaos, (void)visit;
+	if (nested->is_inside)
+		return CKR_OK;
+	nested->is_inside = true;
+	nested->session = core_open(nested->list, nested->slot);
+	nested->is_inside = false;
+	return CKR_OK;
+}
+
+/* Numbers that are used again because they were closed take nothing from who is just opening. */
+static void
+test_number_that_is_given_while_another_is_opened(void **state)
+{
+	(void)state;
+	begin();
+	b->handles = CHAOS_HANDLES_REUSE;
+	CK_FUNCTION_LIST *list = core_consumer();
+	CK_SLOT_ID slot = core_slot(list, 1);
+	struct nested nested = {.list = core_consumer(), .slot = slot};
+	(void)core_open(list, core_slot(list, 0)); /* another module's session 1 */
+	b->fault(CHAOS_C_OpenSession,
+		 &(struct chaos_fault){.callback = open_nested, .data = &nested});
+	for (int i = 0; i < 2000; i++) {
+		CK_SESSION_HANDLE session = core_open(list, slot);
+		assert_ok(sign_rv(list, session));
+		assert_ok(sign_rv(nested.list, nested.session));
+		assert_ok(list->C_CloseSession(session));
+		assert_ok(nested.list->C_CloseSession(nested.session));
+		if (i % 100 == 0) { /* the entries of the two are the other's from now on */
+			nested.is_inside = true;
+			assert_ok(list->C_CloseSession(core_open(list, slot)));
+			nested.is_inside = false;
+		}
+	}
+	assert_ok(list->C_Finalize(NULL));
+	assert_ok(nested.list->C_Finalize(NULL));
+	end();
+}
+
 /* Cards that come and go all day, under sessions: entries and notes are used again. */
 static void
 test_nothing_leaks(void **state)
@@ -276,6 +327,7 @@ main(void)
 		core_unit_test(test_token_that_vanishes),
 		core_unit_test(test_close_that_fails),
 		core_unit_test(test_number_that_is_used_again),
+		core_unit_test(test_number_that_is_given_while_another_is_opened),
 		core_unit_test(test_nothing_leaks),
 	};
 
