@@ -147,23 +147,10 @@ stop_last(struct p11_life *life)
 	return answer;
 }
 
-/*
- * Who joins counts first and then looks whether it is up; who stops uncounts the last user first
- * and then looks for joins; both sequentially consistent, so that one of them sees the other.
- */
-enum p11_life_answer
-p11_life_join(struct p11_life *life)
+static enum p11_life_answer
+uncount_join(struct p11_life *life, unsigned part)
 {
-	atomic_fetch_add(&life->parts[p11_thread_part()].n_joined, 1);
-	if (atomic_load(&life->n_users) > 0)
-		return P11_LIFE_COUNTED;
-	return p11_life_leave(life) == P11_LIFE_YOURS ? P11_LIFE_YOURS : P11_LIFE_NOT_UP;
-}
-
-enum p11_life_answer
-p11_life_leave(struct p11_life *life)
-{
-	atomic_ulong *n_joined = &life->parts[p11_thread_part()].n_joined;
+	atomic_ulong *n_joined = &life->parts[part].n_joined;
 	unsigned long n = atomic_load_explicit(n_joined, memory_order_relaxed);
 
 	do {
@@ -171,6 +158,48 @@ p11_life_leave(struct p11_life *life)
 			return P11_LIFE_COUNTED; /* a child */
 	} while (!atomic_compare_exchange_weak(n_joined, &n, n - 1));
 	return atomic_load(&life->n_users) == 0 ? stop_last(life) : P11_LIFE_COUNTED;
+}
+
+/*
+ * Who joins counts first and then looks whether it is up; who stops uncounts the last user first
+ * and then looks for joins; both sequentially consistent, so that one of them sees the other.
+ */
+enum p11_life_answer
+p11_life_join(struct p11_life *life)
+{
+	struct p11_thread *thread = p11_thread();
+
+	atomic_fetch_add(&life->parts[thread->part].n_joined, 1);
+	if (atomic_load(&life->n_users) == 0)
+		return uncount_join(life, thread->part) == P11_LIFE_YOURS ? P11_LIFE_YOURS
+									  : P11_LIFE_NOT_UP;
+	if (thread->n_joined < P11_THREAD_MAX_JOINS)
+		thread->joined[thread->n_joined] = life;
+	thread->n_joined++;
+	return P11_LIFE_COUNTED;
+}
+
+enum p11_life_answer
+p11_life_leave(struct p11_life *life)
+{
+	struct p11_thread *thread = p11_thread();
+
+	if (thread->n_joined > 0)
+		thread->n_joined--;
+	return uncount_join(life, thread->part);
+}
+
+/* The thread was cancelled, or ended itself, inside calls that it has joined for. */
+static void
+leave_at_end(struct p11_thread *thread)
+{
+	while (thread->n_joined > 0) {
+		if (--thread->n_joined >= P11_THREAD_MAX_JOINS)
+			continue;
+		struct p11_life *life = thread->joined[thread->n_joined];
+		if (uncount_join(life, thread->part) == P11_LIFE_YOURS && life->stop)
+			life->stop(life);
+	}
 }
 
 enum p11_life_answer
@@ -214,5 +243,14 @@ p11_life_abandon(struct p11_life *life)
 void
 p11_life_reset(struct p11_life *life)
 {
+	void (*stop)(struct p11_life *) = life->stop;
+
 	*life = (struct p11_life)P11_LIFE_INIT;
+	life->stop = stop;
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	p11_thread_at_end(leave_at_end);
 }

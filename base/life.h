@@ -44,6 +44,8 @@ struct p11_life {
 	unsigned fork_generation; /* the process in which `owner` began */
 	atomic_ulong n_users;     /* counted starts; from 0 to 1 only under the lock */
 	struct p11_life_part parts[P11_THREAD_PARTS]; /* joins, which hold it up like users */
+	/* Stops it and says p11_life_stopped(), where the last who leaves is a thread that ends; or NULL. Constant. */
+	void (*stop)(struct p11_life *life);
 };
 
 /* With static storage use this; otherwise p11_life_reset() makes one. */
@@ -85,7 +87,8 @@ void p11_life_stopped(struct p11_life *life);
  * P11_LIFE_COUNTED: it is held up for the length of one call, until the same thread's
  * p11_life_leave(). P11_LIFE_NOT_UP: it is not up. No lock, never waits. Joins hold a life up like
  * users: whoever comes last, by leaving, or by a join that was in the way of the last stop, gets
- * P11_LIFE_YOURS, the stop to do. A child leaves what nobody joined there, which changes nothing.
+ * P11_LIFE_YOURS, the stop to do. A child leaves what nobody joined there, which changes nothing. A thread that ends in
+ * between, cancelled or by pthread_exit(), leaves then.
  */
 enum p11_life_answer p11_life_join(struct p11_life *life) P11_MUST_USE;
 enum p11_life_answer p11_life_leave(struct p11_life *life) P11_MUST_USE;
@@ -99,7 +102,7 @@ p11_life_is_up(struct p11_life *life)
 /* Down at once, whatever its users think: what they shared is gone. False: it was not up. */
 bool p11_life_abandon(struct p11_life *life);
 
-/* New, or in a child: down, no users, fresh locks. Not for one that another thread uses. */
+/* New, or in a child: down, no users, fresh locks; `stop` stays. Not for one that another thread uses. */
 void p11_life_reset(struct p11_life *life);
 
 /* From here to the end of the block the thread cannot be cancelled. */

@@ -11,6 +11,8 @@ usage(void)
 {
 	bench_die("usage: p11-bench calls|sessions|listing LIBRARY CONFIG MODULE SLOTS\n"
 		  "       p11-bench blocking LIBRARY|direct CONFIG MODULE SLOW-MODULE\n"
+		  "       p11-bench forking LIBRARY|none CONFIG MODULE TABLES\n"
+		  "       p11-bench polling LIBRARY CONFIG - SLOW-MODULE\n"
 		  "       p11-bench loading WARM-UP FILE...");
 }
 
@@ -33,6 +35,11 @@ main(int argc, char **argv)
 	else if (strcmp(argv[1], "blocking") == 0)
 		bench_blocking(strcmp(argv[2], "direct") == 0 ? NULL : argv[2], argv[3], argv[4],
 			       argv[5]);
+	else if (strcmp(argv[1], "forking") == 0)
+		bench_forking(strcmp(argv[2], "none") == 0 ? NULL : argv[2], argv[3], argv[4],
+			      n_slots);
+	else if (strcmp(argv[1], "polling") == 0)
+		bench_polling(argv[2], argv[3], argv[5]);
 	else
 		usage();
 	return 0;

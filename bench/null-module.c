@@ -27,7 +27,7 @@
 #define SLOT_MASK ((1ul << SLOT_BITS) - 1)
 
 static unsigned long slots = 1;
-static atomic_uint sleep_ms;
+static atomic_uint sleep_ms, failing_ms;
 
 #define BLOCK_SIZE (1ul << 16)
 static atomic_ulong n_blocks;
@@ -45,6 +45,20 @@ EXPORTED void
 null_module_set_sleep(unsigned ms)
 {
 	atomic_store(&sleep_ms, ms);
+}
+
+EXPORTED void
+null_module_set_failing(unsigned ms)
+{
+	atomic_store(&failing_ms, ms);
+}
+
+static void
+sleep_for(unsigned ms)
+{
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l};
+
+	nanosleep(&time, NULL);
 }
 
 static void
@@ -76,7 +90,13 @@ get_info(CK_INFO *info)
 static CK_RV
 get_slot_list(CK_BBOOL token_present, CK_SLOT_ID *list, CK_ULONG *count)
 {
+	unsigned ms = atomic_load_explicit(&failing_ms, memory_order_relaxed);
+
 	(void)token_present;
+	if (ms) {
+		sleep_for(ms);
+		return CKR_DEVICE_ERROR;
+	}
 	if (list && *count < slots) {
 		*count = slots;
 		return CKR_BUFFER_TOO_SMALL;
@@ -91,10 +111,8 @@ static CK_RV
 get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO *info)
 {
 	unsigned ms = atomic_load_explicit(&sleep_ms, memory_order_relaxed);
-	if (ms) {
-		struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l};
-		nanosleep(&time, NULL);
-	}
+	if (ms)
+		sleep_for(ms);
 	if (slot >= slots)
 		return CKR_SLOT_ID_INVALID;
 	memset(info, 0, sizeof(*info));

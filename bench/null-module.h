@@ -12,4 +12,7 @@ void null_module_set_slots(unsigned long n_slots);
 /* How long each C_GetSlotInfo takes from now on, in milliseconds; 0 at first. Any thread. */
 void null_module_set_sleep(unsigned sleep_ms);
 
+/* After how many milliseconds each C_GetSlotList fails from now on; 0: it works. Any thread. */
+void null_module_set_failing(unsigned ms);
+
 #endif

@@ -10,6 +10,7 @@
 #include "module/mutex.h"
 #include "pkcs11/names.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -169,6 +170,12 @@ finish(struct p11_module *module)
 	if (module->must_finalize)
 		call_finalize(module);
 	p11_life_stopped(&module->life);
+}
+
+void
+p11_module_finish(struct p11_life *life)
+{
+	finish((struct p11_module *)((char *)life - offsetof(struct p11_module, life)));
 }
 
 bool

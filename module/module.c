@@ -155,6 +155,7 @@ module_new_locked(CK_FUNCTION_LIST *list, const void *object)
 		return NULL;
 	memset(module, 0, sizeof *module);
 	p11_life_reset(&module->life);
+	module->life.stop = p11_module_finish;
 	module->object = object;
 	module->initialize = initialize_of(list);
 	atomic_store(&module->list, list);

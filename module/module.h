@@ -133,6 +133,9 @@ p11_module_calls(const struct p11_module *module)
 /* Calls `visit` with every module, each held by a reference meanwhile, with no lock held. */
 void p11_module_each(void (*visit)(struct p11_module *module));
 
+/* For module/ itself: what the life of a module stops by (base/life.h). */
+void p11_module_finish(struct p11_life *life);
+
 /* For module/ itself: the module is about to run, and is never unmapped from now on. Called by who
  * starts it. */
 void p11_module_keep(struct p11_module *module);

@@ -51,7 +51,7 @@ struct p11_links {
 /* The answer to a counting call of C_GetSlotList, for the call with a buffer that follows. */
 struct p11_snapshot {
 	struct p11_snapshot *next; /* owned */
-	unsigned long long thread; /* its p11_thread_number() */
+	unsigned long long thread; /* its number (base/thread.h) */
 	bool token_present;
 	size_t n_ids;
 	CK_SLOT_ID ids[];
@@ -73,10 +73,10 @@ struct p11_instance {
 
 	/* Guarded by the lock. */
 	enum p11_instance_state state;
-	unsigned long n_inits;       /* C_Initialize less C_Finalize */
-	const void *library;         /* load base of who looked it up: a hint */
-	unsigned long long thread;   /* and its thread, while it is OBTAINED: p11_thread_number() */
-	unsigned long long obtained; /* ordinal of the look-up, to find the oldest */
+	unsigned long n_inits;          /* C_Initialize less C_Finalize */
+	const void *library;            /* load base of who looked it up: a hint */
+	unsigned long long thread;      /* and the number of its thread, while it is OBTAINED */
+	unsigned long long obtained;    /* ordinal of the look-up, to find the oldest */
 	struct p11_snapshot *snapshots; /* owned, newest first */
 };
 

@@ -226,7 +226,7 @@ choose_locked(const void *library)
 			choice.any = instance;
 		if (instance->library != library)
 			sort = is_free ? &choice.free_elsewhere : NULL;
-		else if (is_obtained && instance->thread == p11_thread_number())
+		else if (is_obtained && instance->thread == p11_thread()->number)
 			sort = &choice.of_thread;
 		else if (is_free)
 			sort = is_obtained ? &choice.obtained : &choice.finalized;
@@ -275,7 +275,7 @@ claim_locked(const void *library, bool *is_new, bool *is_dry)
 	if (claimed->state != P11_INSTANCE_UP)
 		claimed->state = P11_INSTANCE_OBTAINED;
 	claimed->library = library;
-	claimed->thread = p11_thread_number();
+	claimed->thread = p11_thread()->number;
 	claimed->obtained = ++n_lookups;
 	return claimed;
 }

@@ -122,7 +122,6 @@ CK_RV
 p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application,
 			  CK_NOTIFY notify, CK_SESSION_HANDLE_PTR out, void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_instance *instance = context;
 	struct p11_route route;
 	CK_SESSION_HANDLE session = 0;
@@ -166,7 +165,6 @@ p11_instance_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
 CK_RV
 p11_instance_close_session(CK_SESSION_HANDLE session, void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_instance *instance = context;
 
 	p11_fork_check();
@@ -209,7 +207,6 @@ close_all(struct p11_instance *instance, unsigned long long owner, CK_SLOT_ID sl
 CK_RV
 p11_instance_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_instance *instance = context;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(instance, slot, &route);

@@ -100,7 +100,7 @@ take_snapshot(struct p11_instance *instance, bool token_present)
 
 	pthread_mutex_lock(&p11_proxy_lock);
 	for (struct p11_snapshot **link = &instance->snapshots; *link; link = &(*link)->next) {
-		if ((*link)->thread != p11_thread_number() ||
+		if ((*link)->thread != p11_thread()->number ||
 		    (*link)->token_present != token_present)
 			continue;
 		found = *link;
@@ -142,7 +142,7 @@ snapshot_new(const struct id_list *list, bool token_present)
 	if (!snapshot)
 		return NULL;
 	*snapshot = (struct p11_snapshot){
-		.thread = p11_thread_number(),
+		.thread = p11_thread()->number,
 		.token_present = token_present,
 		.n_ids = list->n,
 	};
@@ -276,7 +276,6 @@ say_mute(const struct p11_route *route, const char *call, CK_RV rv)
 CK_RV
 p11_instance_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info, void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -294,7 +293,6 @@ p11_instance_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info, void *context
 CK_RV
 p11_instance_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info, void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -313,7 +311,6 @@ CK_RV
 p11_instance_get_mechanism_list(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_ULONG_PTR count,
 				void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -328,7 +325,6 @@ CK_RV
 p11_instance_get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info,
 				void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 
@@ -343,7 +339,6 @@ CK_RV
 p11_instance_init_token(CK_SLOT_ID slot, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len,
 			CK_UTF8CHAR_PTR label, void *context)
 {
-	P11_NO_CANCEL;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(context, slot, &route);
 

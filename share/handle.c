@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "share/handle.h"
 
+#include "base/lock.h"
 #include "base/thread.h"
 
 #include "pkcs11/names.h"
@@ -20,13 +21,13 @@ struct p11_handle_page *_Atomic p11_handle_pages[P11_HANDLE_N_PAGES];
 #define END UINT32_MAX
 
 struct free_list {
-	pthread_mutex_t lock; /* guards the rest, and `next` of the entries in it */
+	struct p11_lock lock; /* guards the rest, and `next` of the entries in it */
 	uint32_t first, last; /* indexes; END: empty */
 	uint32_t n_entries;
 } __attribute__((aligned(64)));
 
 static struct free_list free_lists[N_LISTS] = {
-	[0 ... N_LISTS - 1] = {PTHREAD_MUTEX_INITIALIZER, END, END, 0},
+	[0 ... N_LISTS - 1] = {{0}, END, END, 0},
 };
 
 /* Guards n_pages and is_inherited; never taken while a free list's lock is held. */
@@ -40,7 +41,7 @@ static atomic_int n_consumers;
 static struct free_list *
 list_of_thread(void)
 {
-	return &free_lists[p11_thread_part()];
+	return &free_lists[p11_thread()->part];
 }
 
 static CK_ULONG
@@ -93,10 +94,10 @@ take_locked(struct free_list *list)
 static void
 append_page(struct free_list *list, unsigned number)
 {
-	pthread_mutex_lock(&list->lock);
+	p11_lock_take(&list->lock);
 	for (CK_ULONG i = 0; i < P11_HANDLE_PAGE_SIZE; i++)
 		append_locked(list, p11_handle_at(((CK_ULONG)number << P11_HANDLE_PAGE_BITS) + i));
-	pthread_mutex_unlock(&list->lock);
+	p11_lock_drop(&list->lock);
 }
 
 /*
@@ -108,7 +109,7 @@ static void
 renew_inherited_locked(void)
 {
 	for (unsigned i = 0; i < N_LISTS; i++)
-		free_lists[i] = (struct free_list){PTHREAD_MUTEX_INITIALIZER, END, END, 0};
+		free_lists[i] = (struct free_list){{0}, END, END, 0};
 	/* n_pages may be one short of the truth, if the fork came in between; the pages tell. */
 	for (n_pages = 0; n_pages < P11_HANDLE_N_PAGES && atomic_load(&p11_handle_pages[n_pages]);
 	     n_pages++) {
@@ -174,9 +175,9 @@ grow(struct free_list *list)
 static struct p11_handle *
 take_from(struct free_list *list)
 {
-	pthread_mutex_lock(&list->lock);
+	p11_lock_take(&list->lock);
 	struct p11_handle *entry = take_locked(list);
-	pthread_mutex_unlock(&list->lock);
+	p11_lock_drop(&list->lock);
 	return entry;
 }
 
@@ -192,15 +193,15 @@ refill(struct free_list *list)
 		struct p11_handle *given[P11_HANDLE_PAGE_SIZE];
 		unsigned n = 0;
 
-		pthread_mutex_lock(&from->lock);
+		p11_lock_take(&from->lock);
 		while (n < P11_HANDLE_PAGE_SIZE && from->n_entries > P11_HANDLE_PAGE_SIZE)
 			given[n++] = take_locked(from);
-		pthread_mutex_unlock(&from->lock);
+		p11_lock_drop(&from->lock);
 
-		pthread_mutex_lock(&list->lock);
+		p11_lock_take(&list->lock);
 		for (unsigned j = 0; j < n; j++)
 			append_locked(list, given[j]);
-		pthread_mutex_unlock(&list->lock);
+		p11_lock_drop(&list->lock);
 		if (n > 0)
 			return true;
 	}
@@ -294,9 +295,9 @@ p11_handle_release(struct p11_handle *entry)
 	atomic_store_explicit(&entry->ours,
 			      next_handle(atomic_load_explicit(&entry->ours, memory_order_relaxed)),
 			      memory_order_release);
-	pthread_mutex_lock(&list->lock);
+	p11_lock_take(&list->lock);
 	append_locked(list, entry);
-	pthread_mutex_unlock(&list->lock);
+	p11_lock_drop(&list->lock);
 }
 
 static bool

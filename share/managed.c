@@ -210,7 +210,6 @@ static CK_RV
 managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify,
 		     CK_SESSION_HANDLE_PTR out, void *context)
 {
-	P11_NO_CANCEL;
 	struct managed *managed = context;
 	CK_SESSION_HANDLE session = 0;
 
@@ -241,7 +240,6 @@ managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, C
 static CK_RV
 managed_close_session(CK_SESSION_HANDLE session, void *context)
 {
-	P11_NO_CANCEL;
 	struct managed *managed = context;
 
 	p11_fork_check();
@@ -263,7 +261,6 @@ managed_close_session(CK_SESSION_HANDLE session, void *context)
 static CK_RV
 managed_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
-	P11_NO_CANCEL;
 	struct managed *managed = context;
 
 	p11_fork_check();
