@@ -61,73 +61,257 @@ test_no_entry_is_null(void **state)
 	}
 }
 
-/* What a call of the proxy is: its own, or handed on by the session. */
+/* What a call of the proxy is: its own, or handed on by the session, or by the slot. */
 static bool
-is_handed_on(unsigned call)
+is_by_session(unsigned call)
 {
 	return p11_calls[call].route == P11_ROUTE_SESSION;
 }
 
-static void
-call_all(CK_FUNCTION_LIST_3_2 *list, CK_SESSION_HANDLE session, CK_RV expected, unsigned from)
+static bool
+is_by_slot(unsigned call)
 {
-	for (unsigned i = from; i < CHAOS_N_CALLS; i++) {
-		if (is_handed_on(i))
-			assert_rv(entry_of(list, i)(session, 0, 0, 0, 0, 0, 0, 0, 0, 0), expected);
+	const struct p11_arg *first = &p11_args[p11_calls[call].first_arg];
+
+	return p11_calls[call].route == P11_ROUTE_BOUND && first->kind == P11_KIND_CK_SLOT_ID &&
+	       first->n_pointers == 0 && call != CHAOS_C_OpenSession &&
+	       call != CHAOS_C_CloseAllSessions;
+}
+
+/* The j-th argument has the same byte everywhere, which no other has: a lost half is seen. */
+static CK_ULONG
+argument(unsigned j)
+{
+	return ~(CK_ULONG)0 / 0xff * (0xa0 + j);
+}
+
+static CK_RV
+call_with_arguments(any_entry entry, CK_ULONG first)
+{
+	return entry(first, argument(1), argument(2), argument(3), argument(4), argument(5),
+		     argument(6), argument(7), argument(8), argument(9));
+}
+
+static CK_RV
+call_with_zeros(const void *list, unsigned call, CK_ULONG first)
+{
+	return entry_of(list, call)(first, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+}
+
+static unsigned long
+n_calls(const struct chaos *chaos)
+{
+	unsigned long n = 0;
+
+	for (unsigned i = 0; i < CHAOS_N_CALLS; i++)
+		n += chaos->calls[i];
+	return n;
+}
+
+/* The newest list of the module itself. */
+static const void *
+list_of_module(const char *file)
+{
+	void *module = dlopen(chaos_path(file), RTLD_NOW | RTLD_LOCAL);
+	CK_C_GetInterface get;
+	CK_INTERFACE *interface = NULL;
+
+	assert_non_null(module);
+	*(void **)&get = dlsym(module, "C_GetInterface");
+	if (!get)
+		return chaos_list(file);
+	assert_ok(get(NULL, NULL, &interface, 0));
+	return interface->pFunctionList;
+}
+
+#define THE_MODULES_SLOT 0xabcd1234
+#define THE_MODULES_SESSION 0x87654321
+#define THE_MODULES_ANSWER (CKR_VENDOR_DEFINED + 7)
+
+/* How many calls of the standard name a session or a slot, and are the module's to answer. */
+#define N_2_40 57
+#define N_3_0 (N_2_40 + 22)
+#define N_3_2 (N_3_0 + 12)
+
+static void
+assert_arrived(struct chaos *chaos, unsigned call, CK_ULONG first)
+{
+	const struct p11_arg *args = &p11_args[p11_calls[call].first_arg];
+
+	assert_int_equal(chaos->calls[call], 1);
+	assert_int_equal(chaos->last_args[call][0], first);
+	for (unsigned j = 1; j < p11_calls[call].n_args; j++) {
+		bool is_byte = args[j].n_pointers == 0 && args[j].kind <= P11_KIND_CK_BBOOL;
+		CK_ULONG sent = argument(j);
+		assert_int_equal(chaos->last_args[call][j], is_byte ? sent & 0xff : sent);
 	}
 }
 
-/* Each call arrives at the module with its own session, and all other arguments as they were. */
+/* Each call of the list arrives once, or, if the module has none, answers that. How many did. */
+static unsigned
+call_each(struct chaos *chaos, const void *theirs, const void *ours, CK_SESSION_HANDLE session)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < n_entries(ours); i++) {
+		if (!is_by_session(i) && !is_by_slot(i))
+			continue;
+		bool has_it = i < n_entries(theirs) && entry_of(theirs, i);
+		chaos->calls[i] = 0;
+		unsigned long before = n_calls(chaos);
+		CK_RV rv = call_with_arguments(entry_of(ours, i), is_by_slot(i) ? 0x11 : session);
+		if (!has_it) {
+			assert_rv(rv, CKR_FUNCTION_NOT_SUPPORTED);
+			assert_int_equal(n_calls(chaos), before);
+			continue;
+		}
+		assert_rv(rv, THE_MODULES_ANSWER);
+		assert_int_equal(n_calls(chaos), before + 1);
+		assert_arrived(chaos, i, is_by_slot(i) ? THE_MODULES_SLOT : THE_MODULES_SESSION);
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Each call reaches the module with its own session or slot, and all other arguments as they were;
+ * each version of the proxy's list over a module of each version. The counts are the standard's.
+ */
 static void
-test_every_call_arrives_unchanged(void **state)
+calls_arrive(const char *file, unsigned n_of_newest)
+{
+	static const CK_VERSION versions[] = {{2, 40}, {3, 0}, {3, 1}, {3, 2}};
+	struct chaos *chaos = begin(file);
+	const void *theirs = list_of_module(file);
+	CK_FUNCTION_LIST_3_2 *lists[4];
+	CK_SESSION_HANDLE session;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		lists[i] = core_interface(versions[i].major, versions[i].minor);
+	chaos->slot_id(0, THE_MODULES_SLOT);
+	assert_ok(lists[0]->C_Initialize(NULL));
+	assert_int_equal(core_slot((CK_FUNCTION_LIST *)lists[0], 0), 0x11);
+	chaos->next_handle = THE_MODULES_SESSION;
+	session = core_open((CK_FUNCTION_LIST *)lists[0], 0x11);
+	for (unsigned i = 0; i < 4; i++) {
+		chaos->fault(CHAOS_ANY, &(struct chaos_fault){.rv = THE_MODULES_ANSWER});
+		n = call_each(chaos, theirs, lists[i], session);
+		chaos->fault(CHAOS_ANY, NULL);
+		assert_rv(lists[i]->C_GetFunctionStatus(session), CKR_FUNCTION_NOT_PARALLEL);
+		assert_rv(lists[i]->C_CancelFunction(session), CKR_FUNCTION_NOT_PARALLEL);
+	}
+	assert_int_equal(n, n_of_newest);
+	assert_ok(lists[0]->C_Finalize(NULL));
+	assert_true(chaos_is_exact(chaos));
+}
+
+static void
+test_calls_arrive_at_3_2(void **state)
+{
+	(void)state;
+	calls_arrive("chaos-a", N_3_2);
+}
+
+static void
+test_calls_arrive_at_3_0(void **state)
+{
+	(void)state;
+	calls_arrive("chaos-3.0", N_3_0);
+}
+
+static void
+test_calls_arrive_at_2_40(void **state)
+{
+	(void)state;
+	calls_arrive("chaos-2.40", N_2_40);
+}
+
+/* NULL in a module's list is what it does not support: nobody jumps there. */
+static void
+test_calls_arrive_at_a_module_with_holes(void **state)
+{
+	(void)state;
+	const void *list = list_of_module("chaos-nulls");
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CHAOS_N_CALLS; i++)
+		n += (is_by_session(i) || is_by_slot(i)) && entry_of(list, i);
+	assert_in_range(n, 1, N_3_2 - 1);
+	calls_arrive("chaos-nulls", n);
+}
+
+static void
+assert_all_dead(struct chaos *chaos, const void *list, CK_SESSION_HANDLE session)
+{
+	unsigned long before = n_calls(chaos);
+
+	for (unsigned i = 0; i < CHAOS_N_CALLS; i++) {
+		if (is_by_session(i) || i == CHAOS_C_CloseSession)
+			assert_rv(call_with_zeros(list, i, session), CKR_SESSION_HANDLE_INVALID);
+	}
+	assert_int_equal(n_calls(chaos), before);
+}
+
+/* No call with a handle that is no session's touches the module, which has its number in use. */
+static void
+test_no_call_takes_a_dead_handle(void **state)
 {
 	(void)state;
 	struct chaos *chaos = begin("chaos-a");
 	CK_FUNCTION_LIST_3_2 *list = core_interface(3, 2);
-	CK_SESSION_HANDLE session;
-	unsigned n = 0;
+	CK_FUNCTION_LIST *old = (CK_FUNCTION_LIST *)list;
 
 	assert_ok(list->C_Initialize(NULL));
-	chaos->next_handle = 0x1234567;
-	assert_ok(list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, &session));
-	chaos->fault(CHAOS_ANY, &(struct chaos_fault){.rv = CKR_VENDOR_DEFINED + 7});
-	for (unsigned i = 0; i < CHAOS_N_CALLS; i++) {
-		if (!is_handed_on(i) || !strcmp(chaos_call_names[i], "C_GetSessionInfo"))
-			continue;
-		CK_RV rv = entry_of(list, i)(session, 0x1002, 0x1003, 0x1004, 0x1005, 0x1006,
-					     0x1007, 0x1008, 0x1009, 0x100a);
-		assert_rv(rv, CKR_VENDOR_DEFINED + 7);
-		assert_int_equal(chaos->calls[i], 1);
-		assert_int_equal(chaos->last_args[i][0], 0x1234567);
-		for (unsigned j = 1; j < p11_calls[i].n_args; j++) {
-			/* Narrower types come as they are passed. */
-			assert_int_equal(chaos->last_args[i][j] & 0xff, (0x1001 + j) & 0xff);
-		}
-		n++;
-	}
-	assert_true(n > 80);
-	chaos->fault(CHAOS_ANY, NULL);
+	chaos->handles = CHAOS_HANDLES_REUSE;
+	(void)core_slot(old, 0);
+	CK_SESSION_HANDLE closed = core_open(old, 0x11);
+	assert_ok(list->C_CloseSession(closed));
+	CK_SESSION_HANDLE session = core_open(old, 0x11);
+	struct chaos_signature signature;
+	assert_ok(core_sign(old, session, &signature));
+	assert_int_equal(signature.session, 1);
+
+	assert_all_dead(chaos, list, closed);
+	assert_all_dead(chaos, list, 1); /* the module's own number */
+	assert_all_dead(chaos, list, 0);
+	assert_all_dead(chaos, list, ~(CK_ULONG)0);
+	assert_ok(core_sign(old, session, &signature));
 	assert_ok(list->C_Finalize(NULL));
-	call_all(list, session, CKR_CRYPTOKI_NOT_INITIALIZED, 0);
 	assert_true(chaos_is_exact(chaos));
 }
 
-/* What a module's version does not have is not supported; nothing is called. */
 static void
-test_calls_that_a_module_lacks(void **state)
+assert_all_down(struct chaos *chaos, const void *list, CK_SESSION_HANDLE session)
+{
+	unsigned long before = n_calls(chaos);
+
+	for (unsigned i = 0; i < CHAOS_N_CALLS; i++) {
+		bool is_look_up = i == CHAOS_C_GetFunctionList || i == CHAOS_C_GetInterface ||
+				  i == CHAOS_C_GetInterfaceList;
+		if (i == CHAOS_C_Initialize || is_look_up ||
+		    p11_calls[i].route == P11_ROUTE_PARALLEL)
+			continue;
+		CK_ULONG first = is_by_slot(i) ? 0x11 : i == CHAOS_C_Finalize ? 0 : session;
+		assert_rv(call_with_zeros(list, i, first), CKR_CRYPTOKI_NOT_INITIALIZED);
+	}
+	assert_int_equal(n_calls(chaos), before);
+}
+
+/* Whatever is called before C_Initialize and after C_Finalize. */
+static void
+test_no_call_works_uninitialized(void **state)
 {
 	(void)state;
-	struct chaos *chaos = begin("chaos-2.40");
+	struct chaos *chaos = begin("chaos-a");
 	CK_FUNCTION_LIST_3_2 *list = core_interface(3, 2);
-	CK_SESSION_HANDLE session;
 
+	assert_all_down(chaos, list, 0x100001);
 	assert_ok(list->C_Initialize(NULL));
-	assert_ok(list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, &session));
-	call_all(list, session, CKR_FUNCTION_NOT_SUPPORTED, 68);
-	assert_ok(core_sign((CK_FUNCTION_LIST *)list, session, &(struct chaos_signature){0}));
-	assert_rv(list->C_GetFunctionStatus(session), CKR_FUNCTION_NOT_PARALLEL);
-	assert_rv(list->C_CancelFunction(session), CKR_FUNCTION_NOT_PARALLEL);
+	(void)core_slot((CK_FUNCTION_LIST *)list, 0);
+	CK_SESSION_HANDLE session = core_open((CK_FUNCTION_LIST *)list, 0x11);
 	assert_ok(list->C_Finalize(NULL));
+	assert_all_down(chaos, list, session);
 	assert_true(chaos_is_exact(chaos));
 }
 
@@ -231,8 +415,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		core_unit_test(test_no_entry_is_null),
-		core_unit_test(test_every_call_arrives_unchanged),
-		core_unit_test(test_calls_that_a_module_lacks),
+		core_unit_test(test_calls_arrive_at_3_2),
+		core_unit_test(test_calls_arrive_at_3_0),
+		core_unit_test(test_calls_arrive_at_2_40),
+		core_unit_test(test_calls_arrive_at_a_module_with_holes),
+		core_unit_test(test_no_call_takes_a_dead_handle),
+		core_unit_test(test_no_call_works_uninitialized),
 		core_unit_test(test_what_can_be_asked_for),
 		core_unit_test(test_the_library_is_a_module),
 		core_unit_test(test_nothing_configured),
