@@ -93,6 +93,27 @@ set_links(struct p11_instance *instance, struct p11_links *links)
 		links_free(links);
 }
 
+/*
+ * A program that finds no slots is told why: by what was said of a file or a module, else by us.
+ * An older message of the thread stays where there is nothing new.
+ */
+static CK_RV
+load_and_explain(unsigned flags, struct p11_found **found, size_t *n_found)
+{
+	char *older = p11_message_dup();
+
+	p11_message_clear();
+	CK_RV rv = p11_registry_load(flags, found, n_found);
+	if (rv == CKR_OK && *n_found == 0 && !p11_message_last())
+		p11_message("no module is configured for this program, or none can be loaded: "
+			    "there are no slots; pkcs11.conf(5) tells how to add a module");
+	if (p11_message_last())
+		free(older);
+	else
+		p11_message_restore(older);
+	return rv;
+}
+
 CK_RV
 p11_instance_configure(struct p11_instance *instance, bool strict)
 {
@@ -100,7 +121,7 @@ p11_instance_configure(struct p11_instance *instance, bool strict)
 	struct p11_found *found;
 	size_t n_found;
 	p11_registry_hold();
-	CK_RV rv = p11_registry_load(flags, &found, &n_found);
+	CK_RV rv = load_and_explain(flags, &found, &n_found);
 
 	if (rv != CKR_OK) {
 		p11_registry_release();

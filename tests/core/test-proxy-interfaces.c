@@ -371,12 +371,14 @@ test_the_library_is_a_module(void **state)
 	assert_ok(list->C_Finalize(NULL));
 }
 
+/* C_Initialize says why. */
 static void
-assert_empty_and_working(void)
+assert_empty_and_working(const char *message)
 {
 	CK_FUNCTION_LIST *list = core_consumer();
 	CK_SLOT_ID ids[CORE_MAX_SLOTS];
 
+	assert_true(core_message_has(message));
 	assert_int_equal(core_slots(list, ids), 0);
 	assert_ok(list->C_GetInfo(&(CK_INFO){0}));
 	assert_rv(list->C_WaitForSlotEvent(CKF_DONT_BLOCK, &ids[0], NULL), CKR_NO_EVENT);
@@ -389,7 +391,31 @@ test_nothing_configured(void **state)
 {
 	(void)state;
 	scene_use(core_scene(), NULL);
-	assert_empty_and_working();
+	assert_empty_and_working("no module");
+}
+
+/* Configured, but not for this program. */
+static void
+test_nothing_enabled(void **state)
+{
+	(void)state;
+	struct scene *scene = core_scene();
+
+	scene_chaos(scene, "off", "chaos-a", "enable-in:");
+	scene_use(scene, NULL);
+	assert_empty_and_working("no module");
+}
+
+/* What is wrong with the file is worth more than that nothing is left. */
+static void
+test_nothing_can_be_loaded(void **state)
+{
+	(void)state;
+	struct scene *scene = core_scene();
+
+	scene_module(scene, "gone", "/nowhere/gone.so", NULL);
+	scene_use(scene, NULL);
+	assert_empty_and_working("/nowhere/gone.so");
 }
 
 static void
@@ -404,10 +430,24 @@ test_nothing_works(void **state)
 	struct chaos *chaos = scene_chaos(scene, "fails", "chaos-a", NULL);
 	chaos->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
 	scene_use(scene, NULL);
-	core_list();
-	assert_non_null(p11_kit_message());
-	assert_empty_and_working();
+	assert_empty_and_working("module fails");
 	assert_int_equal(chaos->up, 0);
+}
+
+/* A message of before stays where there is nothing to say. */
+static void
+test_a_look_up_keeps_the_message(void **state)
+{
+	(void)state;
+	begin("chaos-a");
+	CK_FUNCTION_LIST *list = core_consumer();
+
+	assert_rv(list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, NULL),
+		  CKR_ARGUMENTS_BAD);
+	assert_true(core_message_has("C_OpenSession"));
+	assert_ok(core_consumer()->C_Finalize(NULL));
+	assert_true(core_message_has("C_OpenSession"));
+	assert_ok(list->C_Finalize(NULL));
 }
 
 int
@@ -424,7 +464,10 @@ main(void)
 		core_unit_test(test_what_can_be_asked_for),
 		core_unit_test(test_the_library_is_a_module),
 		core_unit_test(test_nothing_configured),
+		core_unit_test(test_nothing_enabled),
+		core_unit_test(test_nothing_can_be_loaded),
 		core_unit_test(test_nothing_works),
+		core_unit_test(test_a_look_up_keeps_the_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
