@@ -234,7 +234,7 @@ test_notify(void **state)
 	assert_int_equal(told.session, session);
 
 	/* What the module calls is ours; another session, without callback, is not told. */
-	CK_NOTIFY notify = (CK_NOTIFY)a->last_args[CHAOS_C_OpenSession][3];
+	CK_NOTIFY notify = (CK_NOTIFY)(uintptr_t)a->last_args[CHAOS_C_OpenSession][3];
 	void *argument = (void *)(uintptr_t)a->last_args[CHAOS_C_OpenSession][2];
 	a->notify_on_open = false;
 	assert_ok(list->C_CloseSession(session));
