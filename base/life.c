@@ -184,8 +184,9 @@ p11_life_leave(struct p11_life *life)
 {
 	struct p11_thread *thread = p11_thread();
 
-	if (thread->n_joined > 0)
-		thread->n_joined--;
+	if (thread->n_joined == 0)
+		return P11_LIFE_COUNTED; /* a child; what is counted there is another thread's */
+	thread->n_joined--;
 	return uncount_join(life, thread->part);
 }
 
@@ -249,8 +250,18 @@ p11_life_reset(struct p11_life *life)
 	life->stop = stop;
 }
 
+/* The thread that forked inside a module has joined nothing in the child. */
+static void
+reset_in_child(void)
+{
+	p11_thread()->n_joined = 0;
+}
+
 __attribute__((constructor)) static void
 begin(void)
 {
+	static struct p11_fork_reset row = {.reset = reset_in_child};
+
+	p11_fork_register(&row);
 	p11_thread_at_end(leave_at_end);
 }

@@ -434,6 +434,72 @@ test_child_has_no_part_in_a_stop(void **state)
 	p11_life_stopped(&life);
 }
 
+struct caller {
+	atomic_bool is_inside, may_leave;
+	unsigned part;
+	enum p11_life_answer left;
+};
+
+static void
+be_inside(void *data, unsigned i)
+{
+	struct caller *caller = data;
+
+	(void)i;
+	if (p11_life_join(&life) != P11_LIFE_COUNTED)
+		support_die("it is not up");
+	caller->part = p11_thread()->part;
+	caller->is_inside = true;
+	while (!caller->may_leave)
+		support_pause_ms(1);
+	caller->left = p11_life_leave(&life);
+}
+
+/* A new thread that is inside, and is counted in the same part as this one. */
+static struct crew *
+put_inside(struct caller *caller)
+{
+	for (;;) {
+		*caller = (struct caller){.part = 0};
+		struct crew *crew = crew_start(1, be_inside, caller);
+		WAIT_UNTIL(caller->is_inside, DEADLINE_MS);
+		if (caller->part == p11_thread()->part)
+			return crew;
+		caller->may_leave = true;
+		crew_join(crew);
+	}
+}
+
+/* It comes out of the parent's call while a thread of its own is inside. */
+static int
+leave_inherited_join(void *data)
+{
+	struct caller caller;
+
+	(void)data;
+	p11_life_reset(&life);
+	start_up();
+	struct crew *crew = put_inside(&caller);
+	if (p11_life_leave(&life) != P11_LIFE_COUNTED)
+		return 1;
+	if (p11_life_stop(&life) != P11_LIFE_COUNTED)
+		return 2;
+	caller.may_leave = true;
+	crew_join(crew);
+	return caller.left == P11_LIFE_YOURS ? 0 : 3;
+}
+
+static void
+test_child_leaves_nobody_elses_call(void **state)
+{
+	(void)state;
+	start_up();
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+	assert_int_equal(child_run(leave_inherited_join, NULL, 60), 0);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_COUNTED);
+	stop_down();
+}
+
 static int
 start_in_child(void *data)
 {
@@ -500,6 +566,7 @@ main(void)
 		cmocka_unit_test_setup(test_many_threads, setup),
 		cmocka_unit_test_setup(test_child_has_no_part_in_a_start, setup),
 		cmocka_unit_test_setup(test_child_has_no_part_in_a_stop, setup),
+		cmocka_unit_test_setup(test_child_leaves_nobody_elses_call, setup),
 		cmocka_unit_test_setup(test_fork_while_another_thread_starts, setup),
 		cmocka_unit_test(test_no_cancel),
 	};
