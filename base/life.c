@@ -230,6 +230,40 @@ p11_life_stopped(struct p11_life *life)
 	pthread_mutex_unlock(&life->lock);
 }
 
+/* No user is left, and another thread has it in its hands. */
+static bool
+is_ending_locked(const struct p11_life *life)
+{
+	return life->state == P11_LIFE_STOPPING ||
+	       (life->state == P11_LIFE_UP && atomic_load(&life->n_users) == 0);
+}
+
+enum p11_life_answer
+p11_life_end(struct p11_life *life, int wait_ms)
+{
+	enum p11_life_answer answer = P11_LIFE_NOT_UP;
+
+	pthread_mutex_lock(&life->lock);
+	/* A thread that is inside itself cannot wait for itself. */
+	bool self = life->state == P11_LIFE_STOPPING && pthread_equal(life->owner, pthread_self());
+	bool inside = self || p11_thread()->n_joined > 0;
+	struct timespec deadline = after_ms(inside ? 0 : wait_ms);
+	if (life->state == P11_LIFE_UP)
+		atomic_store(&life->n_users, 0);
+	if (life->state == P11_LIFE_UP && !has_joined(life)) {
+		own_locked(life, P11_LIFE_STOPPING);
+		answer = P11_LIFE_YOURS;
+	} else if (is_ending_locked(life)) {
+		while (is_ending_locked(life) &&
+		       pthread_cond_clockwait(&life->changed, &life->lock, CLOCK_MONOTONIC,
+					      &deadline) != ETIMEDOUT)
+			;
+		answer = life->state == P11_LIFE_DOWN ? P11_LIFE_COUNTED : P11_LIFE_BUSY;
+	}
+	pthread_mutex_unlock(&life->lock);
+	return answer;
+}
+
 bool
 p11_life_abandon(struct p11_life *life)
 {

@@ -99,6 +99,13 @@ p11_life_is_up(struct p11_life *life)
 	return atomic_load_explicit(&life->n_users, memory_order_acquire) > 0;
 }
 
+/*
+ * Takes all users away at once. P11_LIFE_YOURS: the stop is the caller's, as after p11_life_stop(). P11_LIFE_COUNTED: another
+ * thread has stopped it; that is waited for at most `wait_ms`, where calls are in flight or the last user is just stopping
+ * it. P11_LIFE_BUSY: that time is over, or this thread itself is inside, and nothing was waited for.
+ */
+enum p11_life_answer p11_life_end(struct p11_life *life, int wait_ms) P11_MUST_USE;
+
 /* Down at once, whatever its users think: what they shared is gone. False: it was not up. */
 bool p11_life_abandon(struct p11_life *life);
 

@@ -142,6 +142,28 @@ test_start_during_a_call(void **state)
 }
 
 static void
+test_end(void **state)
+{
+	(void)state;
+	assert_int_equal(p11_life_end(&life, 0), P11_LIFE_NOT_UP);
+	start_up();
+	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_end(&life, 0), P11_LIFE_YOURS);
+	assert_int_equal(p11_life_end(&life, DEADLINE_MS), P11_LIFE_BUSY); /* of itself */
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_SELF);
+	p11_life_stopped(&life);
+	assert_int_equal(p11_life_end(&life, 0), P11_LIFE_NOT_UP);
+
+	/* A call in flight stops it, as the last. */
+	start_up();
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_end(&life, DEADLINE_MS), P11_LIFE_BUSY);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_NOT_UP);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_YOURS);
+	p11_life_stopped(&life);
+}
+
+static void
 test_abandon(void **state)
 {
 	(void)state;
@@ -559,6 +581,7 @@ main(void)
 		cmocka_unit_test_setup(test_failed_start_is_done_again, setup),
 		cmocka_unit_test_setup(test_self, setup),
 		cmocka_unit_test_setup(test_start_during_a_call, setup),
+		cmocka_unit_test_setup(test_end, setup),
 		cmocka_unit_test_setup(test_abandon, setup),
 		cmocka_unit_test_setup(test_join_keeps_it_up, setup),
 		cmocka_unit_test_setup(test_busy, setup),

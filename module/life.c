@@ -63,18 +63,34 @@ call_finalize(struct p11_module *module)
 
 /* ---- at exit ---- */
 
+/* Where a thread is still inside a call of ours, it finalizes the module as it leaves; a process that exits waits so long
+ * for it. */
+#define EXIT_WAIT_MS 1000
+
 static void
 finalize_for_exit(struct p11_module *module)
 {
-	/* Down first: what still runs finds it so, and finalizes it no second time. */
-	if (atomic_load(&module->finalize_at_exit) && p11_life_abandon(&module->life) &&
-	    module->must_finalize)
-		call_finalize(module);
+	if (!atomic_load(&module->finalize_at_exit))
+		return;
+	switch (p11_life_end(&module->life, EXIT_WAIT_MS)) {
+	case P11_LIFE_YOURS:
+		p11_module_finish(&module->life);
+		break;
+	case P11_LIFE_BUSY:
+		p11_message("module %s: finalize-at-exit: a thread is still inside it; the "
+			    "program exits without its C_Finalize",
+			    p11_module_label(module));
+		break;
+	default:
+		break;
+	}
 }
 
 static void
 at_exit(void)
 {
+	P11_NO_CANCEL;
+
 	p11_fork_check();
 	p11_module_each(finalize_for_exit);
 }
@@ -86,13 +102,12 @@ at_exit(void)
 static void
 be_called_at_exit(struct p11_module *module)
 {
-	if (module->is_seen_at_exit || !atomic_load(&module->finalize_at_exit))
+	if (!atomic_load(&module->finalize_at_exit) ||
+	    atomic_exchange(&module->is_seen_at_exit, true) || atexit(at_exit) == 0)
 		return;
-	module->is_seen_at_exit = atexit(at_exit) == 0;
-	if (!module->is_seen_at_exit)
-		p11_message(
-			"module %s: finalize-at-exit: no memory; it will not be finalized at exit",
-			p11_module_label(module));
+	atomic_store(&module->is_seen_at_exit, false);
+	p11_message("module %s: finalize-at-exit: no memory; it will not be finalized at exit",
+		    p11_module_label(module));
 }
 
 static CK_RV
@@ -128,6 +143,8 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 		*busy = false;
 	switch (p11_life_start(&module->life, depth > 0 ? 0 : wait_ms)) {
 	case P11_LIFE_COUNTED:
+		be_called_at_exit(
+			module); /* its configuration may have come later than its start */
 		return atomic_load(&module->is_lost) ? revive(module, reserved) : CKR_OK;
 	case P11_LIFE_YOURS:
 		break;

@@ -51,8 +51,8 @@ struct p11_module {
 	/* We initialized it ourselves. Written by who starts it. */
 	bool must_finalize;
 
-	/* exit() calls us about it. Written by who starts it. */
-	bool is_seen_at_exit;
+	/* exit() calls us about it. */
+	atomic_bool is_seen_at_exit;
 
 	/* Somebody finalized it behind our back when no user was left, while calls were in flight:
 	 * who uses it next initializes it. */

@@ -17,6 +17,7 @@
 /* What an exiting child leaves behind, for its parent to look at. */
 static struct {
 	atomic_ulong finalized_a, finalized_b, initialized_a;
+	atomic_ulong overlaps_a, undercut_a;
 	atomic_ulong n_late, n_wrong;
 } * left;
 
@@ -47,6 +48,8 @@ leave_counts(void)
 	left->initialized_a = a->initialized;
 	left->finalized_a = a->finalized;
 	left->finalized_b = b->finalized;
+	left->overlaps_a = a->overlaps;
+	left->undercut_a = a->undercut;
 }
 
 /* Everything still works, since nothing was finalized. */
@@ -204,6 +207,168 @@ test_finalize_at_exit(void **state)
 	assert_int_equal(left->finalized_a, 1);
 }
 
+/* It was started by path, when nobody had read its configuration. */
+static int
+exit_with_late_key(void *data)
+{
+	atexit(leave_counts);
+	CK_FUNCTION_LIST *early = p11_kit_module_load(chaos_path("chaos-a"), 0);
+	if (early->C_Initialize(NULL) != CKR_OK)
+		_exit(3);
+	begin(data);
+	exit(0);
+}
+
+static void
+test_finalize_at_exit_that_is_configured_late(void **state)
+{
+	static char yes[] = "finalize-at-exit: yes";
+
+	(void)state;
+	assert_int_equal(child_run(exit_with_late_key, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->initialized_a, 1);
+	assert_int_equal(left->finalized_a, 1);
+}
+
+static atomic_int late_thread; /* 1: begin; 2: it has begun */
+
+static unsigned long
+let_thread_begin(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	(void)chaos, (void)visit, (void)data;
+	late_thread = 1;
+	WAIT_UNTIL(late_thread == 2, 20000);
+	support_pause_ms(50); /* it must not come in meanwhile */
+	return CKR_OK;
+}
+
+static void *
+initialize_late(void *data)
+{
+	(void)data;
+	CK_FUNCTION_LIST *mine = core_list();
+	WAIT_UNTIL(late_thread == 1, 20000);
+	late_thread = 2;
+	mine->C_Initialize(NULL);
+	return NULL;
+}
+
+static int
+exit_while_another_initializes(void *data)
+{
+	pthread_t thread;
+
+	atexit(leave_counts);
+	begin(data);
+	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.callback = let_thread_begin});
+	pthread_create(&thread, NULL, initialize_late, NULL);
+	exit(0);
+}
+
+static void *
+ask_slot(void *data)
+{
+	(void)data;
+	list->C_GetSlotInfo(0x11, &(CK_SLOT_INFO){0});
+	return NULL;
+}
+
+static void
+exit_under_call(void *more_of_a, struct chaos_fault fault)
+{
+	pthread_t thread;
+
+	atexit(leave_counts);
+	begin(more_of_a);
+	a->fault(CHAOS_C_GetSlotInfo, &fault);
+	pthread_create(&thread, NULL, ask_slot, NULL);
+	WAIT_UNTIL(a->inside[CHAOS_C_GetSlotInfo] > 0, 20000);
+	exit(0);
+}
+
+static int
+exit_under_slow_call(void *data)
+{
+	exit_under_call(data, (struct chaos_fault){.sleep_ms = 100});
+	return 2;
+}
+
+static int
+exit_under_hanging_call(void *data)
+{
+	exit_under_call(data, (struct chaos_fault){.hang = true});
+	return 2;
+}
+
+/* C_Finalize comes when no call of ours is inside, and no C_Initialize beside it; or not, if a call does not come back. */
+static void
+test_finalize_at_exit_under_threads(void **state)
+{
+	static char yes[] = "finalize-at-exit: yes";
+
+	(void)state;
+	if (SUPPORT_TSAN)
+		skip(); /* it reports the threads themselves */
+	assert_int_equal(child_run(exit_while_another_initializes, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->finalized_a, 1);
+	assert_int_equal(left->overlaps_a, 0);
+
+	left->finalized_a = 0;
+	assert_int_equal(child_run(exit_under_slow_call, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->finalized_a, 1);
+	assert_int_equal(left->undercut_a, 0);
+
+	left->finalized_a = 99;
+	assert_int_equal(child_run(exit_under_hanging_call, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->finalized_a, 0);
+}
+
+/* ---- exit() inside a module ---- */
+
+static unsigned long
+exit_in_module(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	(void)chaos, (void)visit, (void)data;
+	exit(0);
+}
+
+static int
+exit_inside(void *data, enum chaos_call call)
+{
+	atexit(leave_counts);
+	begin(data);
+	a->fault(call, &(struct chaos_fault){.callback = exit_in_module});
+	list->C_GetSlotInfo(0x11, &(CK_SLOT_INFO){0});
+	list->C_Finalize(NULL);
+	return 2;
+}
+
+static int
+exit_inside_slot_info(void *data)
+{
+	return exit_inside(data, CHAOS_C_GetSlotInfo);
+}
+
+static int
+exit_inside_finalize(void *data)
+{
+	return exit_inside(data, CHAOS_C_Finalize);
+}
+
+static void
+test_exit_inside_a_module(void **state)
+{
+	static char yes[] = "finalize-at-exit: yes";
+
+	(void)state;
+	assert_int_equal(child_run(exit_inside_slot_info, NULL, EXIT_SECONDS), 0);
+	assert_int_equal(child_run(exit_inside_finalize, NULL, EXIT_SECONDS), 0);
+	assert_int_equal(child_run(exit_inside_slot_info, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->undercut_a, 0);
+	assert_int_equal(child_run(exit_inside_finalize, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->overlaps_a, 0);
+}
+
 /* ---- closed files ---- */
 
 static int
@@ -241,6 +406,9 @@ main(void)
 		cmocka_unit_test(test_calls_at_exit),
 		cmocka_unit_test(test_threads_call_while_the_process_exits),
 		cmocka_unit_test(test_finalize_at_exit),
+		cmocka_unit_test(test_finalize_at_exit_that_is_configured_late),
+		cmocka_unit_test(test_finalize_at_exit_under_threads),
+		cmocka_unit_test(test_exit_inside_a_module),
 		cmocka_unit_test(test_calls_after_dlclose),
 	};
 
