@@ -207,6 +207,7 @@ close_all(struct p11_instance *instance, unsigned long long owner, CK_SLOT_ID sl
 CK_RV
 p11_instance_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
+	P11_NO_CANCEL; /* nobody could close the session that it is at */
 	struct p11_instance *instance = context;
 	struct p11_route route;
 	CK_RV rv = p11_route_enter(instance, slot, &route);

@@ -261,6 +261,7 @@ managed_close_session(CK_SESSION_HANDLE session, void *context)
 static CK_RV
 managed_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
+	P11_NO_CANCEL; /* nobody could close those that are left */
 	struct managed *managed = context;
 
 	p11_fork_check();

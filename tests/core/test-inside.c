@@ -46,6 +46,19 @@ shows(CK_FUNCTION_LIST *list, const char *name)
 
 /* ---- a module that uses us inside its own C_Initialize ---- */
 
+static bool
+has(CK_FUNCTION_LIST **modules, const char *name)
+{
+	CK_TOKEN_INFO info;
+
+	for (size_t i = 0; modules && modules[i]; i++) {
+		if (modules[i]->C_GetTokenInfo(0, &info) == CKR_OK &&
+		    strncmp((const char *)info.label, name, strlen(name)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The name of the other module, that must be seen; NULL: whatever is up is. */
 static unsigned long
 use_the_proxy(struct chaos *chaos, const struct chaos_visit *visit, void *data)
@@ -58,9 +71,11 @@ use_the_proxy(struct chaos *chaos, const struct chaos_visit *visit, void *data)
 	core_expect(!data || shows(list, data));
 	core_expect(list->C_Finalize(NULL) == CKR_OK);
 
-	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
 	core_expect(modules != NULL);
-	p11_kit_modules_release(modules);
+	core_expect(!has(modules, chaos->name));
+	core_expect(!data || has(modules, data));
+	p11_kit_modules_finalize_and_release(modules);
 	return CKR_OK;
 }
 
@@ -222,7 +237,7 @@ test_the_last_one_out_finalizes(void **state)
 
 /* ---- cancelled threads ---- */
 
-static CK_FUNCTION_LIST *cancelled_list;
+static CK_FUNCTION_LIST *cancelled_list, *cancelled_managed;
 
 static void *
 initialize_and_die(void *data)
@@ -249,6 +264,24 @@ open_and_die(void *data)
 
 	(void)data;
 	cancelled_list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, &session);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void *
+close_all_and_die(void *data)
+{
+	(void)data;
+	cancelled_list->C_CloseAllSessions(0x11);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void *
+close_all_managed_and_die(void *data)
+{
+	(void)data;
+	cancelled_managed->C_CloseAllSessions(0);
 	pthread_testcancel();
 	return NULL;
 }
@@ -296,6 +329,57 @@ test_cancelled(void **state)
 	assert_exact();
 }
 
+/* C_CloseAllSessions closes them all first: nobody could close those that are left. */
+static void
+test_cancelled_while_all_sessions_close(void **state)
+{
+	(void)state;
+	begin();
+	CK_FUNCTION_LIST *other = core_consumer();
+	cancelled_list = core_consumer();
+	cancelled_managed = p11_kit_module_load(chaos_path("chaos-a"), 0);
+	assert_ok(cancelled_managed->C_Initialize(NULL));
+	for (int i = 0; i < 3; i++) {
+		core_open(cancelled_list, core_slot(cancelled_list, 0));
+		core_open(cancelled_managed, 0);
+	}
+	assert_int_equal(a->sessions, 6);
+	cancel_inside(close_all_and_die, CHAOS_C_CloseSession);
+	assert_int_equal(a->sessions, 3);
+	cancel_inside(close_all_managed_and_die, CHAOS_C_CloseSession);
+	assert_int_equal(a->sessions, 0);
+	assert_ok(cancelled_managed->C_Finalize(NULL));
+	p11_kit_module_release(cancelled_managed);
+	assert_ok(cancelled_list->C_Finalize(NULL));
+	assert_ok(other->C_Finalize(NULL));
+	assert_exact();
+}
+
+/* The last consumer goes while its call is inside, and then that is cancelled: the thread's end finalizes the module. */
+static void
+test_the_last_one_out_is_cancelled(void **state)
+{
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	begin();
+	cancelled_list = core_consumer();
+	assert_int_equal(core_slot(cancelled_list, 0), 0x11);
+	a->fault(CHAOS_C_GetSlotInfo, &(struct chaos_fault){.sleep_ms = 60000});
+	assert_int_equal(pthread_create(&thread, NULL, ask_slot_and_die, NULL), 0);
+	assert_true(WAIT_UNTIL(a->inside[CHAOS_C_GetSlotInfo] > 0, 20000));
+	assert_ok(cancelled_list->C_Finalize(NULL));
+	assert_int_equal(a->finalized, 0);
+	assert_int_equal(b->finalized, 1);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(a->finalized, 1);
+	assert_int_equal(a->overlaps, 0);
+	assert_int_equal(a->up, 0);
+}
+
 int
 main(void)
 {
@@ -306,6 +390,8 @@ main(void)
 		core_unit_test(test_finalize_during_open),
 		core_unit_test(test_the_last_one_out_finalizes),
 		core_unit_test(test_cancelled),
+		core_unit_test(test_cancelled_while_all_sessions_close),
+		core_unit_test(test_the_last_one_out_is_cancelled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
