@@ -145,8 +145,12 @@ renew_inherited(void)
 static bool
 grow(struct free_list *list)
 {
-	struct p11_handle_page *page = aligned_alloc(64, sizeof *page);
+	unsigned bound = atomic_load_explicit(&p11_fork_page.bound, memory_order_relaxed);
+	struct p11_handle_page *page;
 
+	if ((bound >> P11_HANDLE_PAGE_BITS) + 1 >= P11_HANDLE_N_PAGES)
+		return false;
+	page = aligned_alloc(64, sizeof *page);
 	if (!page)
 		return false;
 	pthread_mutex_lock(&grow_lock);
@@ -235,6 +239,8 @@ p11_handle_reserve(unsigned long long owner, struct p11_module *module, CK_SLOT_
 	if (!entry)
 		return NULL;
 	atomic_store_explicit(&entry->module, module, memory_order_relaxed);
+	/* A use of before that had the same handle, all generations ago, may have lost its session. */
+	atomic_store(&entry->displaced, 0);
 	/* Whoever reads these also sees that the handle is another one now (p11_handle_notify()). */
 	atomic_store_explicit(&entry->notify, notify, memory_order_release);
 	atomic_store_explicit(&entry->application, application, memory_order_release);

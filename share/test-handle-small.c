@@ -6,6 +6,7 @@
 #include "share/handle.h"
 
 #include "base/fork.h"
+#include "share/reused.h"
 #include "support/support.h"
 
 #include <setjmp.h>
@@ -17,6 +18,8 @@
 #include <cmocka.h>
 
 #define N_ENTRIES 12
+#define N_HANDLES 64                       /* with every generation, also that which none has */
+#define MODULE ((struct p11_module *)0x10) /* nobody looks into a module here */
 
 _Static_assert(P11_HANDLE_INDEX_BITS == 4 && P11_HANDLE_PAGE_BITS == 2 &&
 		       P11_HANDLE_GENERATION_BITS == 2,
@@ -190,6 +193,211 @@ test_a_child_has_room(void **state)
 	give_all_back(entries);
 }
 
+/* An entry that has lost its session to another: three uses later one has the same handle, and its session is its own. */
+static void
+test_displaced_once_only(void **state)
+{
+	struct p11_handle *entry = p11_handle_reserve(1, MODULE, 0x11, NULL, NULL);
+	struct p11_handle *thief = p11_handle_reserve(1, MODULE, 0x11, NULL, NULL);
+
+	(void)state;
+	CK_ULONG lost = atomic_load(&entry->ours);
+	p11_reused_note(entry, 77);
+	assert_true(p11_reused_note(thief, 77));
+	assert_true(p11_reused_is_displaced(entry));
+	assert_false(p11_reused_is_displaced(thief));
+	p11_handle_release(entry);
+	p11_handle_release(thief);
+
+	for (unsigned n = 0; n < 2 * N_HANDLES; n++) {
+		struct p11_handle *next = p11_handle_reserve(1, MODULE, 0x11, NULL, NULL);
+		p11_reused_note(next, 100 + n);
+		assert_false(p11_reused_is_displaced(next));
+		lost = atomic_load(&next->ours) == lost ? 0 : lost;
+		p11_handle_release(next);
+	}
+	assert_int_equal(lost, 0); /* else it has proved nothing */
+}
+
+/* ---- threads ---- */
+
+/*
+ * Three threads open and close, more than there is room for, so that the table is often full; three try every handle; and
+ * the process forks all the while. A handle names an entry's use only as far as two bits can tell: so what an entry leads to
+ * follows from its handle alone, and must be that, whoever finds it.
+ */
+#define N_FORKS 40
+#define N_STORMERS 3
+#define N_KEPT 3  /* sessions that each has open for itself */
+#define N_SHOWN 4 /* sessions that all of them use */
+
+static const CK_FUNCTION_LIST_3_2 tables[4];
+
+static struct {
+	_Atomic CK_SESSION_HANDLE shown[N_SHOWN];
+	atomic_ulong n_wrong, n_full, n_found;
+	atomic_bool is_over;
+} storm;
+
+static CK_SESSION_HANDLE
+session_of(CK_SESSION_HANDLE handle)
+{
+	return handle ^ 0x5a5a5a5a;
+}
+
+static const CK_FUNCTION_LIST_3_2 *
+table_of(CK_SESSION_HANDLE handle)
+{
+	return &tables[handle >> P11_HANDLE_INDEX_BITS];
+}
+
+/* 0: there is no room. */
+static CK_SESSION_HANDLE
+open_own(unsigned long long owner)
+{
+	struct p11_handle *entry = p11_handle_reserve(owner, MODULE, 0x11, NULL, NULL);
+
+	if (!entry) {
+		storm.n_full++;
+		return 0;
+	}
+	CK_SESSION_HANDLE handle = atomic_load(&entry->ours);
+	p11_reused_note(entry, session_of(handle));
+	storm.n_wrong += p11_handle_publish(entry, table_of(handle), session_of(handle)) != handle;
+	return handle;
+}
+
+/* Of a session that nobody else knows of. */
+static void
+use_own(CK_SESSION_HANDLE handle)
+{
+	struct p11_target target;
+
+	if (p11_handle_find(handle, &target))
+		storm.n_wrong +=
+			target.session != session_of(handle) || target.table != table_of(handle);
+	else
+		storm.n_wrong++;
+}
+
+/* Who has a handle here is the only one who closes it: another might come after its generation has come round. */
+static void
+close_own(CK_SESSION_HANDLE handle, bool hesitate)
+{
+	struct p11_handle *entry = p11_handle_entry(handle);
+	bool is_claimed = entry && p11_handle_claim(entry, handle);
+
+	if (is_claimed && hesitate) {
+		p11_handle_restore(entry);
+		is_claimed = p11_handle_claim(entry, handle);
+	}
+	if (is_claimed)
+		p11_handle_release(entry);
+	else
+		storm.n_wrong++;
+}
+
+static void
+be_opener(void *data, unsigned i)
+{
+	CK_SESSION_HANDLE own[N_KEPT] = {0};
+
+	(void)data;
+	for (unsigned round = 0; !storm.is_over; round++) {
+		CK_SESSION_HANDLE *mine = &own[round % N_KEPT];
+		if (*mine) {
+			use_own(*mine);
+			close_own(*mine, false);
+		}
+		*mine = open_own(2 + i);
+
+		/* Others use this one, and one of them closes it. */
+		CK_SESSION_HANDLE shown = open_own(20);
+		shown = atomic_exchange(&storm.shown[round % N_SHOWN], shown);
+		if (shown)
+			close_own(shown, round % 3 == 0);
+	}
+	for (unsigned n = 0; n < N_KEPT; n++) {
+		if (own[n])
+			close_own(own[n], false);
+	}
+}
+
+/* Calls with every handle that there can be, in the midst of their opening and closing too. */
+static void
+be_user(void *data, unsigned i)
+{
+	(void)data;
+	for (CK_SESSION_HANDLE handle = i; !storm.is_over; handle++) {
+		struct p11_target target;
+		if (!p11_handle_find(handle % N_HANDLES, &target))
+			continue;
+		storm.n_wrong += target.session != session_of(handle % N_HANDLES) ||
+				 target.table != table_of(handle % N_HANDLES);
+		storm.n_found++;
+	}
+}
+
+/* What a child of such a storm must find: nothing of the parent's, and all of its own. */
+static int
+live_in_child(void *data)
+{
+	struct p11_handle *entries[N_ENTRIES];
+
+	(void)data;
+	for (CK_SESSION_HANDLE handle = 0; handle < N_HANDLES; handle++) {
+		if (is_found(handle))
+			return 1;
+	}
+	for (unsigned round = 0; round < 7; round++) {
+		CK_SESSION_HANDLE handles[N_ENTRIES];
+		for (unsigned i = 0; i < N_ENTRIES; i++) {
+			entries[i] = reserve();
+			if (!entries[i])
+				return 2;
+			handles[i] = p11_handle_publish(entries[i], &table, i);
+		}
+		if (reserve())
+			return 3;
+		for (unsigned i = 0; i < N_ENTRIES; i++) {
+			struct p11_target target;
+			if (!p11_handle_find(handles[i], &target) || target.session != i)
+				return 4;
+			if (!p11_handle_claim(entries[i], handles[i]))
+				return 5;
+			p11_handle_release(entries[i]);
+		}
+	}
+	return 0;
+}
+
+/* The table is as large as can be by now, so that no thread allocates, and a sanitizer's child can. */
+static void
+test_storm_with_forks(void **state)
+{
+	struct p11_handle *entries[N_ENTRIES];
+
+	(void)state;
+	take_all(entries);
+	give_all_back(entries);
+	struct crew *users = crew_start(N_STORMERS, be_user, NULL);
+	struct crew *openers = crew_start(N_STORMERS, be_opener, NULL);
+	for (unsigned i = 0; i < N_FORKS && !support_is_emulated(); i++)
+		assert_int_equal(child_run(live_in_child, NULL, 60), 0);
+	assert_true(WAIT_UNTIL(storm.n_found > 100 && storm.n_full > 100, 60000));
+	storm.is_over = true;
+	crew_join(openers);
+	crew_join(users);
+	for (unsigned i = 0; i < N_SHOWN; i++) {
+		if (storm.shown[i])
+			close_own(storm.shown[i], false);
+	}
+	assert_int_equal(storm.n_wrong, 0);
+	/* No entry is lost, and none is there twice. */
+	take_all(entries);
+	give_all_back(entries);
+}
+
 int
 main(void)
 {
@@ -199,6 +407,8 @@ main(void)
 		cmocka_unit_test(test_generations_come_round),
 		cmocka_unit_test(test_all_made_up_handles),
 		cmocka_unit_test(test_a_child_has_room),
+		cmocka_unit_test(test_displaced_once_only),
+		cmocka_unit_test(test_storm_with_forks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
