@@ -2,8 +2,8 @@
 /*
  * The table is searched for an entry with the same handle only where there may be one: each entry,
  * and each note of a managed table, counts in a cell that is chosen by the module's handle. So the
- * usual opening and closing pay one addition each. Handles that follow each other have cells that
- * do so too: a thread that opens many stays in one cache line for a while.
+ * usual opening and closing pay one addition each. Small handles that follow each other have cells
+ * that do so too: a thread that opens many stays in one cache line for a while.
  */
 #include "share/reused.h"
 
@@ -11,14 +11,19 @@
 
 static atomic_ushort n_holders[N_CELLS];
 
-/* Counters differ in their low bits, addresses not in their lowest. */
+/*
+ * Small numbers are counted up; what is larger may differ anywhere: a counter behind a high base, an
+ * address, the number of a slot on top. Two handles in one cell are a search for each opening.
+ */
 static atomic_ushort *
 cell_of(CK_SESSION_HANDLE session)
 {
 	uint64_t bits = session;
 
-	if (bits >> 20)
-		bits = (bits >> 4) ^ (bits >> 16) ^ (bits >> 32) * 1579;
+	if (bits >> 20) { /* half of MurmurHash3's last step: as good as random here */
+		bits = (bits ^ bits >> 33) * 0xff51afd7ed558ccd;
+		bits ^= bits >> 33;
+	}
 	return &n_holders[bits % N_CELLS];
 }
 

@@ -3,6 +3,7 @@
 #include "share/handle.h"
 
 #include "base/fork.h"
+#include "share/reused.h"
 #include "support/support.h"
 
 #include <setjmp.h>
@@ -444,6 +445,46 @@ test_opened_here_closed_there(void **state)
 	assert_true(p11_fork_page.bound <= before + 2 * P11_HANDLE_PAGE_SIZE);
 }
 
+/*
+ * Whatever the handles of a module look like, those of its open sessions seldom look used twice:
+ * each one that does costs a search of the whole table.
+ */
+static void
+test_different_handles_seldom_look_the_same(void **state)
+{
+	static const struct {
+		uint64_t first, step;
+	} modules[] = {
+		{1, 1},                                 /* counted */
+		{(uint64_t)1 << 20, 1},                 /* counted, from a base on */
+		{0xfffff000, 1},                        /* to the last that 32 bits have */
+		{(uint64_t)1 << 40 | 1, 1},             /* a high base */
+		{(uint64_t)0 - 1000, 1},                /* to the last of all */
+		{0x100003, 0x100000},                   /* as our own: a generation, an index */
+		{0x5655a160, 80},                       /* addresses */
+		{0x55551234a0c0, 112},                  /* ... */
+		{0x7f1230001000, 4096},                 /* ... of pages */
+		{(uint64_t)1 << 32, (uint64_t)1 << 32}, /* what counts is on top */
+		{(uint64_t)1 << 48, (uint64_t)1 << 48}, /* ... */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
+		uint64_t session = modules[i].first;
+		unsigned n_same = 0;
+
+		if (sizeof(CK_ULONG) == 4 && (session | modules[i].step) >> 32)
+			continue;
+		for (unsigned n = 0; n < 1000; n++, session += modules[i].step)
+			n_same += p11_reused_count((CK_SESSION_HANDLE)session);
+		while (session != modules[i].first) {
+			session -= modules[i].step;
+			p11_reused_uncount((CK_SESSION_HANDLE)session);
+		}
+		assert_in_range(n_same, 0, 60); /* 15 if it were by chance */
+	}
+}
+
 int
 main(void)
 {
@@ -458,6 +499,7 @@ main(void)
 		cmocka_unit_test(test_no_handle_outlives_a_fork),
 		cmocka_unit_test(test_readers_see_one_use_of_an_entry),
 		cmocka_unit_test(test_opened_here_closed_there),
+		cmocka_unit_test(test_different_handles_seldom_look_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
