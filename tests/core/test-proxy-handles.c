@@ -178,6 +178,62 @@ test_a_refused_close_changes_nothing(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
+/* A module that opens a session and then says that it failed: its answer is ours, and no entry is left for it. */
+static void
+test_an_open_that_fails_late(void **state)
+{
+	(void)state;
+	CK_FUNCTION_LIST *list = begin();
+	CK_SESSION_HANDLE session = 0x77;
+	struct chaos_signature signature;
+
+	a->fault(CHAOS_C_OpenSession, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR, .late = true});
+	for (int i = 0; i < 1000; i++) {
+		assert_rv(list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, &session),
+			  CKR_DEVICE_ERROR);
+		assert_dead(list, session);
+	}
+	a->fault(CHAOS_C_OpenSession, NULL);
+	session = core_open(list, 0x11);
+	assert_ok(core_sign(list, session, &signature));
+	assert_int_equal(signature.session, 1001);
+	assert_in_range(session & 0xfffff, 0, 255); /* in the first page: those are free again */
+	assert_ok(list->C_CloseSession(session));
+	assert_ok(list->C_Finalize(NULL));
+	assert_int_equal(a->finalized, a->initialized);
+}
+
+#define N_SESSIONS 3000
+
+/* As many as the module has; then its own answer, until one is closed. */
+static void
+test_the_limit_is_the_modules(void **state)
+{
+	(void)state;
+	CK_FUNCTION_LIST *list = begin();
+	CK_SESSION_HANDLE sessions[N_SESSIONS], session = 0;
+	struct chaos_signature signature;
+
+	a->handles = CHAOS_HANDLES_REUSE;
+	a->fault(CHAOS_C_OpenSession,
+		 &(struct chaos_fault){.skip = N_SESSIONS, .times = 1, .rv = CKR_SESSION_COUNT});
+	for (unsigned i = 0; i < N_SESSIONS; i++)
+		sessions[i] = core_open(list, 0x11);
+	assert_rv(list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, &session),
+		  CKR_SESSION_COUNT);
+	for (unsigned i = 0; i < N_SESSIONS; i++) {
+		assert_ok(core_sign(list, sessions[i], &signature));
+		assert_int_equal(signature.session, i + 1);
+	}
+	assert_ok(list->C_CloseSession(sessions[500]));
+	session = core_open(list, 0x11);
+	assert_ok(core_sign(list, session, &signature));
+	assert_int_equal(signature.session, 501);
+	assert_dead(list, sessions[500]);
+	assert_ok(list->C_Finalize(NULL));
+	assert_true(chaos_is_exact(a));
+}
+
 static void
 test_session_info_names_our_slot(void **state)
 {
@@ -304,6 +360,8 @@ main(void)
 		core_unit_test(test_stale_after_finalize),
 		core_unit_test(test_any_value_of_the_module),
 		core_unit_test(test_a_refused_close_changes_nothing),
+		core_unit_test(test_an_open_that_fails_late),
+		core_unit_test(test_the_limit_is_the_modules),
 		core_unit_test(test_session_info_names_our_slot),
 		core_unit_test(test_notify),
 		core_unit_test(test_closed_under_its_users),
