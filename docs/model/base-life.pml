@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * base/life.c, one inline for each function of it. Included by a model that defines N_THREADS, N_LIVES and N_PARTS.
+ * Every access to an atomic is a step of its own; what only the lock guards may share a step.
+ * A thread has these locals: me (its number), answer, in_time, n.
+ */
+
+mtype = { DOWN, STARTING, UP, STOPPING };		/* enum p11_life_state */
+mtype = { COUNTED, YOURS, SELF, BUSY, NOT_UP, TAKEN };	/* enum p11_life_answer */
+mtype = { NOT_AT_ALL, SOME_TIME, FOREVER };		/* wait_ms: 0, more, P11_LIFE_FOREVER */
+
+typedef life_of {
+	bool locked;		/* lock */
+	mtype state = DOWN;
+	byte owner;
+	byte generation;	/* fork_generation */
+	byte n_users;		/* atomic */
+	byte n_joined[N_PARTS];	/* parts[].n_joined, atomic */
+};
+life_of life[N_LIVES];
+bool sleeps[N_THREADS];		/* in pthread_cond_wait(), not woken yet */
+byte generation;		/* p11_fork_generation() */
+
+/* What a model has to say about a start that finds it up: evaluated in the moment in which it counts. */
+#ifndef WHEN_COUNTED
+#define WHEN_COUNTED(l) skip
+#endif
+
+#define IS_CHANGING(l) (life[l].state == STARTING || life[l].state == STOPPING)
+#define PART (me % N_PARTS)
+
+inline take_lock(l)
+{
+	atomic { !life[l].locked -> life[l].locked = true }
+}
+
+inline drop_lock(l)
+{
+	life[l].locked = false
+}
+
+/* pthread_cond_broadcast(), of a condition on which threads of one life only wait at a time */
+inline wake(l)
+{
+	d_step {
+		n = 0;
+		do
+		:: n < N_THREADS ->
+			if
+#ifdef PLANT_SIGNAL /* wakes one of them */
+			:: sleeps[n] -> sleeps[n] = false; n = N_THREADS
+#else
+			:: sleeps[n] -> sleeps[n] = false; n++
+#endif
+			:: else -> n++
+			fi
+		:: else -> break
+		od;
+		n = 0
+	}
+}
+
+/* wait_locked(): in_time says what it returns */
+inline wait_locked(l, wait)
+{
+	in_time = (wait != NOT_AT_ALL);
+	do
+	:: !IS_CHANGING(l) -> in_time = true; break
+	:: IS_CHANGING(l) && !in_time -> break
+	:: IS_CHANGING(l) && in_time ->
+#ifdef PLANT_LOST_WAKE_UP /* unlocks, and only then sleeps */
+		drop_lock(l);
+		sleeps[me] = true;
+#else
+		atomic { sleeps[me] = true; life[l].locked = false };
+#endif
+		if
+		:: !sleeps[me]
+		:: wait == SOME_TIME -> atomic { sleeps[me] = false; in_time = false }
+		fi;
+		take_lock(l)
+#ifdef PLANT_NO_RECHECK /* `if` in the place of `while` */
+		; break
+#endif
+	od
+}
+
+inline own_locked(l, to)
+{
+	d_step { life[l].state = to; life[l].owner = me; life[l].generation = generation }
+}
+
+/* start(): p11_life_start(), p11_life_start_alone() */
+inline life_start(l, wait, alone)
+{
+	take_lock(l);
+	if
+	:: IS_CHANGING(l) && life[l].owner == me -> answer = SELF
+	:: else ->
+		wait_locked(l, wait);
+		if
+		:: !in_time -> answer = BUSY
+		:: in_time && life[l].state == UP && alone && life[l].n_users > 0 -> answer = TAKEN
+		:: in_time && life[l].state == UP && !(alone && life[l].n_users > 0) ->
+			atomic { WHEN_COUNTED(l); life[l].n_users++; answer = COUNTED }
+		:: in_time && life[l].state != UP -> own_locked(l, STARTING); answer = YOURS
+		fi
+	fi;
+	drop_lock(l)
+}
+
+/* p11_life_started(): sets is_ours */
+inline life_started(l, up)
+{
+	take_lock(l);
+	is_ours = life[l].state == STARTING && life[l].generation == generation;
+	if
+	:: is_ours ->
+		life[l].state = (up -> UP : DOWN);
+		life[l].n_users = (up -> 1 : 0);
+		wake(l)
+	:: else
+	fi;
+	drop_lock(l)
+}
+
+/* has_joined(): one part after the other; n is N_PARTS if nobody has */
+inline look_for_joins(l)
+{
+	n = 0;
+	do
+	:: n < N_PARTS && life[l].n_joined[n] == 0 -> n++
+	:: else -> break
+	od
+}
+
+/* stop_last(): sets answer */
+inline stop_last(l)
+{
+	take_lock(l);
+	answer = COUNTED;
+	if
+	:: life[l].state == UP && life[l].n_users == 0 ->
+#ifdef PLANT_NO_LOOK_FOR_JOINS
+		n = N_PARTS;
+#else
+		look_for_joins(l);
+#endif
+		if
+		:: n == N_PARTS -> own_locked(l, STOPPING); answer = YOURS
+		:: else
+		fi;
+		n = 0
+	:: else
+	fi;
+	drop_lock(l)
+}
+
+/* p11_life_leave() */
+inline life_leave(l)
+{
+	atomic {
+		answer = COUNTED;
+		if
+		:: life[l].n_joined[PART] > 0 -> life[l].n_joined[PART]--; answer = YOURS /* not yet */
+		:: else /* a child */
+		fi
+	};
+	if
+#ifndef PLANT_LEAVE_WITHOUT_A_LOOK
+	:: answer == YOURS && life[l].n_users == 0 -> stop_last(l)
+#endif
+	:: else -> answer = COUNTED
+	fi
+}
+
+/* p11_life_join() */
+inline life_join(l)
+{
+#ifdef PLANT_JOIN_LOOKS_FIRST
+	if
+	:: life[l].n_users > 0 -> life[l].n_joined[PART]++; answer = COUNTED
+	:: else -> answer = NOT_UP
+	fi
+#else
+	life[l].n_joined[PART]++;
+	if
+	:: life[l].n_users > 0 -> answer = COUNTED
+	:: else ->
+		life_leave(l);
+		if
+		:: answer != YOURS -> answer = NOT_UP
+		:: else
+		fi
+	fi
+#endif
+}
+
+/* p11_life_stop() */
+inline life_stop(l)
+{
+	atomic {
+		n = life[l].n_users;
+		if
+		:: n > 0 -> life[l].n_users = n - 1
+		:: else
+		fi
+	};
+	if
+	:: n == 1 -> n = 0; stop_last(l)
+	:: n > 1 -> n = 0; answer = COUNTED
+	:: else ->
+		take_lock(l);
+		answer = (IS_CHANGING(l) && life[l].owner == me -> SELF : NOT_UP);
+		drop_lock(l)
+	fi
+}
+
+/* p11_life_stopped() */
+inline life_stopped(l)
+{
+	take_lock(l);
+	if
+	:: life[l].state == STOPPING && life[l].generation == generation ->
+		life[l].state = DOWN;
+#ifndef PLANT_NO_WAKE_UP
+		wake(l)
+#endif
+	:: else
+	fi;
+	drop_lock(l)
+}
+
+/* p11_life_reset(), in a child, where no other thread is */
+inline life_reset(l)
+{
+	life[l].locked = false;
+	life[l].state = DOWN;
+	life[l].owner = 0;
+	life[l].generation = 0;
+	life[l].n_users = 0;
+	n = 0;
+	do
+	:: n < N_PARTS -> life[l].n_joined[n] = 0; n++
+	:: else -> n = 0; break
+	od
+}
