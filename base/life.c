@@ -270,7 +270,7 @@ p11_life_abandon(struct p11_life *life)
 	pthread_mutex_lock(&life->lock);
 	bool was_up = life->state == P11_LIFE_UP && atomic_exchange(&life->n_users, 0) > 0;
 	if (was_up)
-		life->state = P11_LIFE_DOWN;
+		own_locked(life, P11_LIFE_STOPPING);
 	pthread_mutex_unlock(&life->lock);
 	return was_up;
 }

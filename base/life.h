@@ -106,8 +106,11 @@ p11_life_is_up(struct p11_life *life)
  */
 enum p11_life_answer p11_life_end(struct p11_life *life, int wait_ms) P11_MUST_USE;
 
-/* Down at once, whatever its users think: what they shared is gone. False: it was not up. */
-bool p11_life_abandon(struct p11_life *life);
+/*
+ * It has no users any more, whatever they think: what they shared is gone. False: it had none. Else the caller does what
+ * the stop is, and then says p11_life_stopped(); whoever starts it meanwhile waits.
+ */
+bool p11_life_abandon(struct p11_life *life) P11_MUST_USE;
 
 /* New, or in a child: down, no users, fresh locks; `stop` stays. Not for one that another thread uses. */
 void p11_life_reset(struct p11_life *life);

@@ -172,6 +172,10 @@ test_abandon(void **state)
 	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_COUNTED);
 	assert_true(p11_life_abandon(&life));
 	assert_false(p11_life_is_up(&life));
+	assert_int_equal(p11_life_join(&life), P11_LIFE_NOT_UP);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_SELF);
+	assert_false(p11_life_abandon(&life));
+	p11_life_stopped(&life);
 	assert_int_equal(p11_life_stop(&life), P11_LIFE_NOT_UP);
 	start_up();
 	stop_down();

@@ -522,6 +522,8 @@ p11_managed_new(struct p11_module *module, CK_FUNCTION_LIST **out)
 void
 p11_managed_abandon(struct p11_module *module)
 {
+	P11_NO_CANCEL;
+
 	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
 		struct managed *managed = &all[i];
 
@@ -530,6 +532,7 @@ p11_managed_abandon(struct p11_module *module)
 		atomic_store(&managed->owner, 0);
 		set_live(managed, false);
 		(void)p11_module_stop(module);
+		p11_life_stopped(&managed->life);
 	}
 	p11_slots_wake();
 }
