@@ -275,6 +275,34 @@ p11_life_abandon(struct p11_life *life)
 	return was_up;
 }
 
+enum p11_life_answer
+p11_life_restart(struct p11_life *life)
+{
+	enum p11_life_answer answer = P11_LIFE_BUSY;
+
+	pthread_mutex_lock(&life->lock);
+	if (life->state == P11_LIFE_UP && atomic_load(&life->n_users) > 0) {
+		own_locked(life, P11_LIFE_STARTING);
+		answer = P11_LIFE_YOURS;
+	} else if (life->state == P11_LIFE_UP) {
+		life->state = P11_LIFE_DOWN;
+		answer = P11_LIFE_NOT_UP;
+	}
+	pthread_mutex_unlock(&life->lock);
+	return answer;
+}
+
+void
+p11_life_restarted(struct p11_life *life)
+{
+	pthread_mutex_lock(&life->lock);
+	if (life->state == P11_LIFE_STARTING && life->fork_generation == p11_fork_generation()) {
+		life->state = P11_LIFE_UP;
+		pthread_cond_broadcast(&life->changed);
+	}
+	pthread_mutex_unlock(&life->lock);
+}
+
 void
 p11_life_reset(struct p11_life *life)
 {

@@ -112,6 +112,14 @@ enum p11_life_answer p11_life_end(struct p11_life *life, int wait_ms) P11_MUST_U
  */
 bool p11_life_abandon(struct p11_life *life) P11_MUST_USE;
 
+/*
+ * For one who has joined it, and finds that it is gone. P11_LIFE_YOURS: it has users; the caller makes it anew and says
+ * p11_life_restarted(); the users stay, and whoever starts it meanwhile waits. P11_LIFE_NOT_UP: it has none, and is down
+ * now without a stop. P11_LIFE_BUSY: somebody starts or stops it, or it is down already.
+ */
+enum p11_life_answer p11_life_restart(struct p11_life *life) P11_MUST_USE;
+void p11_life_restarted(struct p11_life *life);
+
 /* New, or in a child: down, no users, fresh locks; `stop` stays. Not for one that another thread uses. */
 void p11_life_reset(struct p11_life *life);
 

@@ -181,6 +181,34 @@ test_abandon(void **state)
 	stop_down();
 }
 
+static void
+test_restart(void **state)
+{
+	(void)state;
+	assert_int_equal(p11_life_restart(&life), P11_LIFE_BUSY);
+	start_up();
+	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_COUNTED);
+	assert_int_equal(p11_life_join(&life), P11_LIFE_COUNTED);
+
+	/* The users stay, and may stop; nobody else starts it meanwhile. */
+	assert_int_equal(p11_life_restart(&life), P11_LIFE_YOURS);
+	assert_int_equal(p11_life_restart(&life), P11_LIFE_BUSY);
+	assert_int_equal(p11_life_start(&life, 0), P11_LIFE_SELF);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_COUNTED);
+	p11_life_restarted(&life);
+	assert_true(p11_life_is_up(&life));
+	assert_int_equal(p11_life_restart(&life), P11_LIFE_YOURS);
+	assert_int_equal(p11_life_stop(&life), P11_LIFE_COUNTED);
+	p11_life_restarted(&life);
+
+	/* Nobody is left: nobody needs it, and nobody stops it. */
+	assert_int_equal(p11_life_restart(&life), P11_LIFE_NOT_UP);
+	assert_int_equal(p11_life_restart(&life), P11_LIFE_BUSY);
+	assert_int_equal(p11_life_leave(&life), P11_LIFE_COUNTED);
+	start_up();
+	stop_down();
+}
+
 /* ---- a thread that is at it while the test looks ---- */
 
 enum step { STARTING, STARTING_IN_VAIN, STOPPING };
@@ -587,6 +615,7 @@ main(void)
 		cmocka_unit_test_setup(test_start_during_a_call, setup),
 		cmocka_unit_test_setup(test_end, setup),
 		cmocka_unit_test_setup(test_abandon, setup),
+		cmocka_unit_test_setup(test_restart, setup),
 		cmocka_unit_test_setup(test_join_keeps_it_up, setup),
 		cmocka_unit_test_setup(test_busy, setup),
 		cmocka_unit_test_setup(test_waits, setup),

@@ -117,21 +117,6 @@ say_failed(struct p11_module *module, CK_RV rv)
 			p11_rv_name(rv, (char[24]){0}), p11_error_text(rv));
 }
 
-/* The caller counts as a user already, of a module that is down. */
-static CK_RV
-revive(struct p11_module *module, void *reserved)
-{
-	if (!atomic_exchange(&module->is_lost, false))
-		return CKR_OK; /* another thread does */
-
-	CK_RV rv = call_initialize(module, reserved);
-	if (rv == CKR_OK)
-		return CKR_OK;
-	atomic_store(&module->is_lost, true);
-	(void)p11_module_stop(module);
-	return say_failed(module, rv);
-}
-
 CK_RV
 p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *busy)
 {
@@ -145,7 +130,7 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 	case P11_LIFE_COUNTED:
 		be_called_at_exit(
 			module); /* its configuration may have come later than its start */
-		return atomic_load(&module->is_lost) ? revive(module, reserved) : CKR_OK;
+		return CKR_OK;
 	case P11_LIFE_YOURS:
 		break;
 	case P11_LIFE_SELF:
@@ -164,7 +149,6 @@ p11_module_start(struct p11_module *module, void *reserved, int wait_ms, bool *b
 	}
 
 	p11_module_keep(module);
-	atomic_store(&module->is_lost, false);
 	rv = call_initialize(module, reserved);
 	if (rv == CKR_OK) {
 		atomic_fetch_add(&module->n_starts, 1);
@@ -239,11 +223,10 @@ p11_module_restart(struct p11_module *module, bool *is_needed)
 {
 	P11_NO_CANCEL;
 
-	/* A start that counts itself just now sees that it is lost, or is seen here. */
-	module->must_finalize = false;
-	atomic_store(&module->is_lost, true);
-	*is_needed = p11_life_is_up(&module->life);
-	if (!*is_needed || !atomic_exchange(&module->is_lost, false))
+	*is_needed = p11_life_restart(&module->life) == P11_LIFE_YOURS;
+	if (!*is_needed)
 		return CKR_OK;
-	return call_initialize(module, NULL);
+	CK_RV rv = call_initialize(module, NULL);
+	p11_life_restarted(&module->life);
+	return rv;
 }

@@ -448,7 +448,6 @@ reset_module(struct p11_module *module)
 {
 	p11_life_reset(&module->life);
 	module->must_finalize = false;
-	atomic_store(&module->is_lost, false);
 }
 
 static void

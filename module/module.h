@@ -54,10 +54,6 @@ struct p11_module {
 	/* exit() calls us about it. */
 	atomic_bool is_seen_at_exit;
 
-	/* Somebody finalized it behind our back when no user was left, while calls were in flight:
-	 * who uses it next initializes it. */
-	atomic_bool is_lost;
-
 	/* How often it was started: what was seen in one life says nothing about the next. */
 	atomic_ulong n_starts;
 
@@ -113,9 +109,9 @@ CK_RV p11_module_stop(struct p11_module *module);
 
 /*
  * Initializes a module once more that somebody finalized behind our back: it is up for us, and the
- * caller has joined it. No C_Finalize, and no count changes. The module's answer; OK also where
- * somebody else has initialized it again. Where no user is left (*is_needed is false) it stays down
- * and is not finalized when the caller leaves it.
+ * caller has joined it. No C_Finalize, and no count changes; whoever starts it meanwhile waits. The
+ * module's answer; OK also where somebody else has initialized it again. Where no user is left
+ * (*is_needed is false) it is down from now on, and not finalized when the caller leaves it.
  */
 CK_RV p11_module_restart(struct p11_module *module, bool *is_needed) P11_MUST_USE;
 

@@ -328,6 +328,94 @@ test_list_is_learned_anew(void **state)
 	p11_module_unref(module);
 }
 
+/* ---- finalized behind our back ---- */
+
+static atomic_bool may_go_on;
+
+static CK_RV
+take_long(void)
+{
+	while (!may_go_on)
+		support_pause_ms(1);
+	return CKR_OK;
+}
+
+static void
+start_it(void *module, unsigned i)
+{
+	(void)i;
+	if (start(module) != CKR_OK)
+		support_die("it does not start");
+}
+
+/* Nobody is told that it is up while its C_Initialize runs. */
+static void
+assert_is_waited_for(struct p11_module *module, struct crew *crew)
+{
+	bool busy;
+
+	assert_true(WAIT_UNTIL(fake.inside == 1, 60000));
+	assert_int_equal(p11_module_start(module, NULL, 20, &busy), CKR_FUNCTION_FAILED);
+	assert_true(busy);
+	may_go_on = true;
+	crew_join(crew);
+	assert_int_equal(start(module), CKR_OK);
+	assert_int_equal(p11_module_stop(module), CKR_OK);
+}
+
+static void
+test_start_of_a_lost_one_is_waited_for(void **state)
+{
+	struct p11_module *module = adopt(&fake_list);
+	bool is_needed;
+
+	(void)state;
+	assert_int_equal(start(module), CKR_OK);
+	assert_true(p11_module_join(module));
+	assert_int_equal(p11_module_stop(module), CKR_OK);
+	assert_int_equal(p11_module_restart(module, &is_needed), CKR_OK);
+	assert_false(is_needed);
+
+	/* The call that noticed is still inside. */
+	fake.within = take_long;
+	may_go_on = false;
+	assert_is_waited_for(module, crew_start(1, start_it, module));
+	p11_module_leave(module);
+	assert_int_equal(p11_module_stop(module), CKR_OK);
+	assert_int_equal(fake.n_initialize, 2);
+	assert_int_equal(fake.n_finalize, 1);
+	p11_module_unref(module);
+}
+
+static void
+restart_it(void *data, unsigned i)
+{
+	struct p11_module *module = data;
+	bool is_needed;
+
+	(void)i;
+	if (!p11_module_join(module) || p11_module_restart(module, &is_needed) != CKR_OK ||
+	    !is_needed)
+		support_die("it does not start again");
+	p11_module_leave(module);
+}
+
+static void
+test_restart_is_waited_for(void **state)
+{
+	struct p11_module *module = adopt(&fake_list);
+
+	(void)state;
+	assert_int_equal(start(module), CKR_OK);
+	fake.within = take_long;
+	may_go_on = false;
+	assert_is_waited_for(module, crew_start(1, restart_it, module));
+	assert_int_equal(p11_module_stop(module), CKR_OK);
+	assert_int_equal(fake.n_initialize, 2);
+	assert_int_equal(fake.n_finalize, 1);
+	p11_module_unref(module);
+}
+
 #define N_THREADS 8
 
 static atomic_ulong n_wrong;
@@ -505,6 +593,8 @@ main(void)
 		cmocka_unit_test_setup(test_already_initialized, setup),
 		cmocka_unit_test_setup(test_recursion, setup),
 		cmocka_unit_test_setup(test_list_is_learned_anew, setup),
+		cmocka_unit_test_setup(test_start_of_a_lost_one_is_waited_for, setup),
+		cmocka_unit_test_setup(test_restart_is_waited_for, setup),
 		cmocka_unit_test_setup(test_threads, setup),
 		cmocka_unit_test_setup(test_a_file_is_one_module, setup),
 		cmocka_unit_test_setup(test_links_and_copies, setup),
