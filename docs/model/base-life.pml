@@ -18,7 +18,7 @@ typedef life_of {
 	byte n_joined[N_PARTS];	/* parts[].n_joined, atomic */
 };
 life_of life[N_LIVES];
-bool sleeps[N_THREADS];		/* in pthread_cond_wait(), not woken yet */
+byte sleeps[N_THREADS];		/* in pthread_cond_wait() for this life (counted from 1), not woken yet; or AWAKE */
 byte generation;		/* p11_fork_generation() */
 
 /* What a model has to say about a start that finds it up: evaluated in the moment in which it counts. */
@@ -27,6 +27,8 @@ byte generation;		/* p11_fork_generation() */
 #endif
 
 #define IS_CHANGING(l) (life[l].state == STARTING || life[l].state == STOPPING)
+#define AWAKE 0
+#define SLEEPS(thread, l) (sleeps[thread] == 1 + l)
 #define PART (me % N_PARTS)
 
 inline take_lock(l)
@@ -39,7 +41,7 @@ inline drop_lock(l)
 	life[l].locked = false
 }
 
-/* pthread_cond_broadcast(), of a condition on which threads of one life only wait at a time */
+/* pthread_cond_broadcast() */
 inline wake(l)
 {
 	d_step {
@@ -48,9 +50,9 @@ inline wake(l)
 		:: n < N_THREADS ->
 			if
 #ifdef PLANT_SIGNAL /* wakes one of them */
-			:: sleeps[n] -> sleeps[n] = false; n = N_THREADS
+			:: SLEEPS(n, l) -> sleeps[n] = AWAKE; n = N_THREADS
 #else
-			:: sleeps[n] -> sleeps[n] = false; n++
+			:: SLEEPS(n, l) -> sleeps[n] = AWAKE; n++
 #endif
 			:: else -> n++
 			fi
@@ -70,13 +72,13 @@ inline wait_locked(l, wait)
 	:: IS_CHANGING(l) && in_time ->
 #ifdef PLANT_LOST_WAKE_UP /* unlocks, and only then sleeps */
 		drop_lock(l);
-		sleeps[me] = true;
+		sleeps[me] = 1 + l;
 #else
-		atomic { sleeps[me] = true; life[l].locked = false };
+		atomic { sleeps[me] = 1 + l; life[l].locked = false };
 #endif
 		if
-		:: !sleeps[me]
-		:: wait == SOME_TIME -> atomic { sleeps[me] = false; in_time = false }
+		:: sleeps[me] == AWAKE
+		:: wait == SOME_TIME -> atomic { sleeps[me] = AWAKE; in_time = false }
 		fi;
 		take_lock(l)
 #ifdef PLANT_NO_RECHECK /* `if` in the place of `while` */
@@ -224,6 +226,61 @@ inline life_stopped(l)
 	:: life[l].state == STOPPING && life[l].generation == generation ->
 		life[l].state = DOWN;
 #ifndef PLANT_NO_WAKE_UP
+		wake(l)
+#endif
+	:: else
+	fi;
+	drop_lock(l)
+}
+
+/* p11_life_abandon(): was_up is what it returns; the caller ends it by life_stopped() */
+inline life_abandon(l)
+{
+	take_lock(l);
+	was_up = false;
+	if
+	:: life[l].state == UP ->
+		atomic { was_up = life[l].n_users > 0; life[l].n_users = 0 };
+		if
+#ifdef PLANT_DOWN_BEFORE_ABANDONED
+		:: was_up -> life[l].state = DOWN
+#else
+		:: was_up -> own_locked(l, STOPPING)
+#endif
+		:: else
+		fi
+	:: else
+	fi;
+	drop_lock(l)
+}
+
+/* p11_life_restart() */
+inline life_restart(l)
+{
+	take_lock(l);
+	if
+	:: life[l].state != UP -> answer = BUSY
+	:: life[l].state == UP ->
+		if
+		:: life[l].n_users > 0 ->
+#ifndef PLANT_RESTARTED_WHILE_UP
+			own_locked(l, STARTING);
+#endif
+			answer = YOURS
+		:: else -> life[l].state = DOWN; answer = NOT_UP
+		fi
+	fi;
+	drop_lock(l)
+}
+
+/* p11_life_restarted() */
+inline life_restarted(l)
+{
+	take_lock(l);
+	if
+	:: life[l].state == STARTING && life[l].generation == generation ->
+		life[l].state = UP;
+#ifndef PLANT_RESTARTED_IN_SILENCE
 		wake(l)
 #endif
 	:: else

@@ -28,6 +28,10 @@ HOLDS = [
     ("life", "HANG"),
     ("life", "FORK"),
     ("life", "ENDS ROUNDS=2 N_CALLERS=0"),
+    ("link", "ROUNDS=2"),
+    ("link", "N_THREADS=3"),
+    ("heal", "N_CONSUMERS=2 N_USERS=1"),
+    ("heal", "N_CONSUMERS=1 N_USERS=2"),
 ]
 
 # What must be noticed: the planted error, and in what it shows.
@@ -42,6 +46,13 @@ NOTICED = [
     ("life", "PLANT_JOIN_LOOKS_FIRST", WRONG),
     ("life", "PLANT_LEAVE_WITHOUT_A_LOOK", WRONG),
     ("life", "PLANT_NO_RESET FORK", STUCK),
+    ("link", "PLANT_LATER_ONE_OVERWRITTEN", WRONG),
+    ("link", "PLANT_EARLIER_ONE_FORGOTTEN ROUNDS=2", WRONG),
+    ("link", "PLANT_NO_LOOK_AT_OWNER ROUNDS=2", WRONG),
+    ("link", "PLANT_LINKS_LEFT", WRONG),
+    ("heal", "PLANT_DOWN_BEFORE_ABANDONED", WRONG),
+    ("heal", "PLANT_RESTARTED_WHILE_UP", WRONG),
+    ("heal", "PLANT_RESTARTED_IN_SILENCE N_CONSUMERS=0 N_USERS=3", STUCK),
 ]
 
 
@@ -59,7 +70,7 @@ def trail(folder, model):
     return "\n".join(run(folder, "./pan", "-r", "-n").splitlines()[-60:])
 
 
-def look(model, words):
+def look(model, words, optimize):
     """What the search says: its output, and the trail to the error if there is one."""
     defines = ["-D" + word for word in words.split()]
     ends = "-DENDS" in defines
@@ -68,7 +79,7 @@ def look(model, words):
             if name.endswith(".pml"):
                 shutil.copy(os.path.join(MODELS, name), folder)
         run(folder, "spin", "-a", *defines, f"{model}.pml")
-        run(folder, "gcc", "-O2", "-w", f"-DMEMLIM={MAX_MEGABYTES}", "-DCOLLAPSE", "-DVECTORSZ=2048",
+        run(folder, "gcc", optimize, "-w", f"-DMEMLIM={MAX_MEGABYTES}", "-DCOLLAPSE", "-DVECTORSZ=2048",
             *([] if ends else ["-DSAFETY"]), "-o", "pan", "pan.c")
         # -b: a search that is not complete is an error; -a -f: for ever, under weak fairness
         output = run(folder, "./pan", "-b", f"-m{MAX_DEPTH}", "-w22", *(["-a", "-f", "-N", "ends"] if ends else []))
@@ -78,7 +89,7 @@ def look(model, words):
 def check(model, words, error):
     """None, or what is wrong."""
     try:
-        output, how = look(model, words)
+        output, how = look(model, words, "-O2" if error is None else "-O0")  # an error is found before a -O2 is compiled
     except RuntimeError as problem:
         return str(problem)
     if error is None:
