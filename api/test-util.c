@@ -178,6 +178,18 @@ print_loudly(void)
 }
 
 static void
+print_by_environment(void)
+{
+	setenv("P11_KIT_DEBUG", "1", 1);
+	p11_kit_be_quiet();
+	p11_message("wanted");
+	setenv("P11_KIT_DEBUG", "", 1);
+	p11_kit_be_quiet();
+	p11_message("unwanted");
+	unsetenv("P11_KIT_DEBUG");
+}
+
+static void
 break_precondition(void)
 {
 	p11_kit_be_quiet();
@@ -194,6 +206,9 @@ test_quiet_and_loud(void **state)
 	free(text);
 	text = printed_by(print_loudly);
 	assert_string_equal(text, "p11-kit: loud\n");
+	free(text);
+	text = printed_by(print_by_environment);
+	assert_string_equal(text, "p11-kit: wanted\n");
 	free(text);
 	text = printed_by(break_precondition);
 	assert_non_null(strstr(text, "p11_kit_space_strdup"));

@@ -102,10 +102,19 @@ p11_message_restore(char *saved)
 	free(saved);
 }
 
+/* For who cannot change the program; the incumbent has this name, too. */
 void
 p11_message_loud(bool loud)
 {
-	atomic_store_explicit(&is_loud, loud, memory_order_relaxed);
+	const char *debug = secure_getenv("P11_KIT_DEBUG");
+
+	atomic_store_explicit(&is_loud, loud || (debug && *debug), memory_order_relaxed);
+}
+
+__attribute__((constructor)) static void
+begin(void)
+{
+	p11_message_loud(false);
 }
 
 const char *

@@ -285,6 +285,11 @@ p11_module_open(const char *path, struct p11_module **out)
 	void *handle = kept ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 	if (!handle) {
 		const char *reason = kept ? dlerror() : "no memory";
+		size_t length = strlen(path);
+
+		/* It mostly begins with the path, too. */
+		if (reason && strncmp(reason, path, length) == 0 && reason[length] == ':')
+			reason += length + 1 + (reason[length + 1] == ' ');
 		return p11_fail(CKR_GENERAL_ERROR, "module %s: cannot be loaded: %s", path,
 				reason ? reason : "unknown reason");
 	}

@@ -259,6 +259,18 @@ is_loading(const struct p11_config *config)
 	return inner != NULL;
 }
 
+/* What could not be loaded: which file says so. */
+static CK_RV
+say_where(const struct p11_config *config, CK_RV rv)
+{
+	char *reason = p11_message_dup();
+
+	p11_message("%s: module %s: %s", p11_config_where(config, "module"),
+		    p11_config_name(config), reason ? reason : "it cannot be loaded");
+	free(reason);
+	return rv;
+}
+
 static CK_RV
 open_configured(const struct p11_config *config, struct p11_module **module)
 {
@@ -267,7 +279,7 @@ open_configured(const struct p11_config *config, struct p11_module **module)
 	loading = &inner;
 	CK_RV rv = p11_module_open(p11_config_module_path(config), module);
 	loading = inner.outer;
-	return rv;
+	return rv == CKR_OK ? rv : say_where(config, rv);
 }
 
 /* Loads the module of the i-th file, unless it is loaded. On success it is attached to the reading.
