@@ -235,7 +235,7 @@ choose_locked(const void *library)
 {
 	struct choice choice = {0};
 
-	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+	for (unsigned i = 0, n = p11_context_n_taken(); i < n; i++) {
 		struct p11_instance *instance = &p11_instances[i];
 		bool is_obtained = instance->state == P11_INSTANCE_OBTAINED;
 		bool is_free = is_obtained || instance->state == P11_INSTANCE_FINALIZED;
@@ -376,7 +376,7 @@ static void
 reset_in_child(void)
 {
 	p11_proxy_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+	for (unsigned i = 0, n = p11_context_n_taken(); i < n; i++) {
 		struct p11_instance *instance = &p11_instances[i];
 		struct p11_links *links = atomic_load(&instance->links);
 

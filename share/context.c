@@ -29,7 +29,7 @@ struct context {
 /* The lock guards the queue of free contexts and the making and rewriting of tables. */
 static struct {
 	pthread_mutex_t lock;
-	unsigned n_fresh;                     /* contexts never taken yet come after this many */
+	atomic_uint n_fresh;                  /* contexts never taken yet come after this many */
 	unsigned short queue[P11_N_CONTEXTS]; /* a ring of those given back */
 	unsigned first, n_queued;
 	struct context all[P11_N_CONTEXTS];
@@ -95,6 +95,12 @@ p11_context_take(bool first)
 		number = (int)next_free_locked();
 	pthread_mutex_unlock(&contexts.lock);
 	return number;
+}
+
+unsigned
+p11_context_n_taken(void)
+{
+	return atomic_load(&contexts.n_fresh);
 }
 
 void

@@ -16,18 +16,27 @@ struct p11_handle_page *_Atomic p11_handle_pages[P11_HANDLE_N_PAGES];
  * Free entries wait in several lists, first in, first out, so that an entry rests as long as can be
  * before it is used again; a thread keeps to one list, because threads that share a lock are slower
  * than one thread.
+ *
+ * Where the generation has bits enough there is a ring in front of each list, which saves most openings the lock: an entry
+ * that is given back goes to the next place in it, and who was there before goes to the list; an entry is taken from that
+ * same place, which holds the one that has rested longest.
  */
 #define N_LISTS P11_THREAD_PARTS
 #define END UINT32_MAX
+#define N_RING P11_HANDLE_RING_SIZE
 
 struct free_list {
-	struct p11_lock lock; /* guards the rest, and `next` of the entries in it */
+	struct p11_lock
+		lock; /* guards first, last, n_entries, and `next` of the entries in the list */
 	uint32_t first, last; /* indexes; END: empty */
 	uint32_t n_entries;
+	atomic_uint
+		turn; /* the next place in the ring; threads that change it at once do no harm */
+	struct p11_handle *_Atomic ring[N_RING]; /* NULL: empty */
 } __attribute__((aligned(64)));
 
 static struct free_list free_lists[N_LISTS] = {
-	[0 ... N_LISTS - 1] = {{0}, END, END, 0},
+	[0 ... N_LISTS - 1] = {.first = END, .last = END},
 };
 
 /* Guards n_pages and is_inherited; never taken while a free list's lock is held. */
@@ -109,7 +118,7 @@ static void
 renew_inherited_locked(void)
 {
 	for (unsigned i = 0; i < N_LISTS; i++)
-		free_lists[i] = (struct free_list){{0}, END, END, 0};
+		free_lists[i] = (struct free_list){.first = END, .last = END};
 	/* n_pages may be one short of the truth, if the fork came in between; the pages tell. */
 	for (n_pages = 0; n_pages < P11_HANDLE_N_PAGES && atomic_load(&p11_handle_pages[n_pages]);
 	     n_pages++) {
@@ -177,6 +186,32 @@ grow(struct free_list *list)
 }
 
 static struct p11_handle *
+take_from_ring(struct free_list *list, unsigned place)
+{
+	struct p11_handle *_Atomic *in_ring = &list->ring[place % N_RING];
+
+	if (!atomic_load_explicit(in_ring, memory_order_relaxed))
+		return NULL;
+	return atomic_exchange_explicit(in_ring, NULL, memory_order_acquire);
+}
+
+static void
+give(struct free_list *list, struct p11_handle *entry)
+{
+	if (P11_HANDLE_HAS_RING) {
+		unsigned place = atomic_load_explicit(&list->turn, memory_order_relaxed);
+		atomic_store_explicit(&list->turn, place + 1, memory_order_relaxed);
+		entry = atomic_exchange_explicit(&list->ring[place % N_RING], entry,
+						 memory_order_acq_rel);
+	}
+	if (!entry)
+		return;
+	p11_lock_take(&list->lock);
+	append_locked(list, entry);
+	p11_lock_drop(&list->lock);
+}
+
+static struct p11_handle *
 take_from(struct free_list *list)
 {
 	p11_lock_take(&list->lock);
@@ -212,19 +247,30 @@ refill(struct free_list *list)
 	return false;
 }
 
+/* There is no memory, or no index left: whatever is free. */
+static struct p11_handle *
+take_from_anybody(void)
+{
+	struct p11_handle *entry = NULL;
+
+	for (unsigned i = 0; i < N_LISTS && !entry; i++) {
+		entry = take_from(&free_lists[i]);
+		for (unsigned j = 0; j < N_RING && !entry; j++)
+			entry = take_from_ring(&free_lists[i], j);
+	}
+	return entry;
+}
+
 static struct p11_handle *
 take_free(void)
 {
 	struct free_list *mine = list_of_thread();
-	struct p11_handle *entry;
+	struct p11_handle *entry =
+		take_from_ring(mine, atomic_load_explicit(&mine->turn, memory_order_relaxed));
 
-	while (!(entry = take_from(mine))) {
-		if (refill(mine) || grow(mine))
-			continue;
-		/* No memory, or no index left: whatever is free. */
-		for (unsigned i = 0; i < N_LISTS && !entry; i++)
-			entry = take_from(&free_lists[i]);
-		return entry;
+	while (!entry && !(entry = take_from(mine))) {
+		if (!refill(mine) && !grow(mine))
+			return take_from_anybody();
 	}
 	return entry;
 }
@@ -240,7 +286,7 @@ p11_handle_reserve(unsigned long long owner, struct p11_module *module, CK_SLOT_
 		return NULL;
 	atomic_store_explicit(&entry->module, module, memory_order_relaxed);
 	/* A use of before that had the same handle, all generations ago, may have lost its session. */
-	atomic_store(&entry->displaced, 0);
+	atomic_store_explicit(&entry->displaced, 0, memory_order_release);
 	/* Whoever reads these also sees that the handle is another one now (p11_handle_notify()). */
 	atomic_store_explicit(&entry->notify, notify, memory_order_release);
 	atomic_store_explicit(&entry->application, application, memory_order_release);
@@ -292,8 +338,6 @@ p11_handle_restore(struct p11_handle *entry)
 void
 p11_handle_release(struct p11_handle *entry)
 {
-	struct free_list *list = list_of_thread();
-
 	p11_reused_forget(entry);
 	/* First nobody's, then of the next generation: p11_handle_claim_next() reads them the other
 	 * way round. */
@@ -301,9 +345,7 @@ p11_handle_release(struct p11_handle *entry)
 	atomic_store_explicit(&entry->ours,
 			      next_handle(atomic_load_explicit(&entry->ours, memory_order_relaxed)),
 			      memory_order_release);
-	p11_lock_take(&list->lock);
-	append_locked(list, entry);
-	p11_lock_drop(&list->lock);
+	give(list_of_thread(), entry);
 }
 
 static bool

@@ -40,6 +40,14 @@ struct p11_module;
 #define P11_HANDLE_GENERATION_BITS (sizeof(CK_ULONG) == 8 ? 32 : 11)
 #endif
 
+/*
+ * So many others are used by a thread before it uses an entry again: all there are in its list, or, where the generation has
+ * bits enough, only what fits into a ring that needs no lock (handle.c).
+ */
+#define P11_HANDLE_RING_SIZE 64
+#define P11_HANDLE_HAS_RING (P11_HANDLE_GENERATION_BITS >= 32)
+#define P11_HANDLE_REST (P11_HANDLE_HAS_RING ? P11_HANDLE_RING_SIZE : P11_HANDLE_PAGE_SIZE)
+
 #define P11_HANDLE_INDEX_MASK (((CK_ULONG)1 << P11_HANDLE_INDEX_BITS) - 1)
 #define P11_HANDLE_PAGE_SIZE (1u << P11_HANDLE_PAGE_BITS)
 #define P11_HANDLE_N_PAGES (1u << (P11_HANDLE_INDEX_BITS - P11_HANDLE_PAGE_BITS))

@@ -419,7 +419,7 @@ managed_of(const CK_FUNCTION_LIST *list)
 static struct managed *
 any_of_module_locked(const struct p11_module *module)
 {
-	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+	for (unsigned i = 0, n = p11_context_n_taken(); i < n; i++) {
 		if (all[i].n_holders > 0 && atomic_load(&all[i].module) == module)
 			return &all[i];
 	}
@@ -524,7 +524,7 @@ p11_managed_abandon(struct p11_module *module)
 {
 	P11_NO_CANCEL;
 
-	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+	for (unsigned i = 0, n = p11_context_n_taken(); i < n; i++) {
 		struct managed *managed = &all[i];
 
 		if (atomic_load(&managed->module) != module || !p11_life_abandon(&managed->life))
@@ -579,7 +579,7 @@ static void
 reset_in_child(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	for (unsigned i = 0; i < P11_N_CONTEXTS; i++) {
+	for (unsigned i = 0, n = p11_context_n_taken(); i < n; i++) {
 		if (!atomic_load(&all[i].module))
 			continue;
 		p11_life_reset(&all[i].life);

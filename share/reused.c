@@ -10,6 +10,7 @@
 #define N_CELLS 32768
 
 static atomic_ushort n_holders[N_CELLS];
+static atomic_bool is_used; /* else a child need not make 64 KiB its own */
 
 /*
  * Small numbers are counted up; what is larger may differ anywhere: a counter behind a high base, an
@@ -55,6 +56,8 @@ displace(const struct p11_module *module, CK_SESSION_HANDLE session, struct p11_
 bool
 p11_reused_count(CK_SESSION_HANDLE session)
 {
+	if (!atomic_load_explicit(&is_used, memory_order_relaxed))
+		atomic_store(&is_used, true);
 	return atomic_fetch_add(cell_of(session), 1) > 0;
 }
 
@@ -105,8 +108,13 @@ p11_reused_forget(struct p11_handle *entry)
 static void
 reset_in_child(void)
 {
-	for (unsigned i = 0; i < N_CELLS; i++)
-		atomic_store_explicit(&n_holders[i], 0, memory_order_relaxed);
+	if (!atomic_load(&is_used))
+		return;
+	for (unsigned i = 0; i < N_CELLS; i++) {
+		/* A page is the child's own from the first store on. */
+		if (atomic_load_explicit(&n_holders[i], memory_order_relaxed) != 0)
+			atomic_store_explicit(&n_holders[i], 0, memory_order_relaxed);
+	}
 }
 
 __attribute__((constructor)) static void
