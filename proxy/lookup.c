@@ -258,19 +258,24 @@ choose_locked(const void *library)
 	return choice;
 }
 
-/* A context that no proxy had yet, NULL if there is none. */
+/*
+ * A context that no proxy had yet, NULL if there is none. It is begun at once: before we have read its configuration, another
+ * look-up may share it, also one that a module makes while we load it.
+ */
 static struct p11_instance *
 new_locked(bool first)
 {
 	int number = p11_context_take(first);
 
-	return number == P11_NO_CONTEXT ? NULL : &p11_instances[number];
+	if (number == P11_NO_CONTEXT)
+		return NULL;
+	p11_context_begin((unsigned)number, &p11_proxy_kind, &p11_instances[number]);
+	return &p11_instances[number];
 }
 
-/* *is_new: its context is still to be begun. *is_dry: the pool has none left, and it is another
- * consumer's. */
+/* *is_dry: the pool has none left, and it is another consumer's. */
 static struct p11_instance *
-claim_locked(const void *library, bool *is_new, bool *is_dry)
+claim_locked(const void *library, bool *is_dry)
 {
 	static unsigned long long n_lookups;
 	struct choice choice = choose_locked(library);
@@ -278,10 +283,8 @@ claim_locked(const void *library, bool *is_new, bool *is_dry)
 
 	if (!claimed && choice.n_obtained >= MAX_OBTAINED)
 		claimed = choice.obtained;
-	if (!claimed) {
+	if (!claimed)
 		claimed = new_locked(!choice.any);
-		*is_new = claimed != NULL;
-	}
 	if (!claimed) {
 		claimed = choice.free_elsewhere;
 		*is_dry = !claimed;
@@ -307,19 +310,17 @@ static CK_RV
 look_up(const void *caller, struct p11_instance **out)
 {
 	const void *library = library_of(caller);
-	bool is_new = false, is_dry = false;
+	bool is_dry = false;
 
 	p11_fork_check();
 	pthread_mutex_lock(&p11_proxy_lock);
-	struct p11_instance *claimed = claim_locked(library, &is_new, &is_dry);
+	struct p11_instance *claimed = claim_locked(library, &is_dry);
 	pthread_mutex_unlock(&p11_proxy_lock);
 	if (!claimed)
 		return p11_fail(CKR_HOST_MEMORY, "all %u function tables are in use; release some",
 				P11_N_CONTEXTS);
 
 	CK_RV rv = p11_instance_configure(claimed, false);
-	if (is_new)
-		p11_context_begin(p11_instance_number(claimed), &p11_proxy_kind, claimed);
 	if (is_dry)
 		p11_message("all %u function tables are in use; this consumer shares one, and its "
 			    "slots and "

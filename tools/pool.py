@@ -28,8 +28,12 @@ HEADER = """#ifndef P11_POOL_H
 /*
  * Calls that have no session which could say whose they are: of each there is one function per context, and they differ in
  * nothing but the number of the context. Whoever has a context puts here what its functions do.
+ *
+ * A build that tries to break itself has fewer contexts than there are functions for (tests).
  */
+#ifndef P11_N_CONTEXTS
 #define P11_N_CONTEXTS {contexts}
+#endif
 
 /* The calls of one kind of consumer, with what stands in p11_bounds[].context as last argument. */
 struct p11_bound_ops {{
@@ -104,10 +108,11 @@ p11_bound_entry(unsigned n, enum p11_call_id call)
 """
 
 
-def generate_source(facts, out_path, **_options):
+def generate_source(facts, out_path, contexts=256, **_options):
     calls = bound(facts)
     text = cfile.head("tools/pool.py", "calls")
     text += '#include "pkcs11/pool.h"\n\n#include <stddef.h>\n#include <stdint.h>\n\n'
+    text += f'_Static_assert(P11_N_CONTEXTS <= {contexts}, "there are no functions for more");\n\n'
     text += "struct p11_bound p11_bounds[P11_N_CONTEXTS];\n"
     text += "".join(dispatcher(call) for call in calls)
     positions = [f"\t\t[P11_CALL_{call.name}] = {position}," for position, call in enumerate(calls, 1)]

@@ -100,6 +100,41 @@ test_a_module_uses_the_proxy(void **state)
 	assert_exact();
 }
 
+static unsigned long
+look_up_the_proxy(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	static _Thread_local bool is_inside;
+
+	(void)chaos, (void)visit;
+	if (!is_inside) {
+		is_inside = true;
+		*(CK_FUNCTION_LIST **)data = core_list();
+		is_inside = false;
+	}
+	return CKR_OK;
+}
+
+/* While the first look-up loads a module, that one looks up the proxy; here even for the same library. */
+static void
+test_a_module_looks_up_the_proxy_while_loaded(void **state)
+{
+	(void)state;
+	CK_FUNCTION_LIST *from_inside = NULL;
+
+	begin();
+	a->fault(CHAOS_ANY,
+		 &(struct chaos_fault){.callback = look_up_the_proxy, .data = &from_inside});
+	CK_FUNCTION_LIST *list = core_list();
+	a->fault(CHAOS_ANY, NULL);
+	assert_non_null(from_inside);
+	assert_ok(from_inside->C_Initialize(NULL));
+	assert_ok(list->C_Initialize(NULL));
+	assert_true(shows(from_inside, "chaos-a"));
+	assert_ok(from_inside->C_Finalize(NULL));
+	assert_ok(list->C_Finalize(NULL));
+	assert_exact();
+}
+
 static void
 come_and_go(void *data, unsigned i)
 {
@@ -385,6 +420,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		core_unit_test(test_a_module_uses_the_proxy),
+		core_unit_test(test_a_module_looks_up_the_proxy_while_loaded),
 		core_unit_test(test_two_modules_use_each_other),
 		core_unit_test(test_finalize_during_initialize),
 		core_unit_test(test_finalize_during_open),
