@@ -398,6 +398,8 @@ test_the_last_one_out_is_cancelled(void **state)
 	void *result;
 
 	(void)state;
+	if (SUPPORT_ASAN || SUPPORT_TSAN)
+		skip(); /* they lose track of a thread that is unwound out of a call */
 	begin();
 	cancelled_list = core_consumer();
 	assert_int_equal(core_slot(cancelled_list, 0), 0x11);
