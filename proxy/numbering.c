@@ -204,6 +204,25 @@ add_locked(const char *name, const CK_ULONG *base, CK_SLOT_ID slot, bool *disobe
 	return numbered;
 }
 
+static void
+say_disobeyed(CK_ULONG base, const struct p11_numbered *numbered)
+{
+	CK_SLOT_ID wanted;
+	bool is_number = !__builtin_add_overflow(base, numbered->slot, &wanted);
+	const struct p11_numbered *other = is_number ? p11_numbering_find(wanted) : NULL;
+
+	if (other)
+		p11_message("module %s: slot-base 0x%lx makes the id 0x%lx of its slot 0x%lx, but "
+			    "slot 0x%lx of module %s has it; the slot has the id 0x%lx; choose "
+			    "another slot-base",
+			    numbered->name, base, wanted, numbered->slot, other->slot, other->name,
+			    numbered->id);
+	else
+		p11_message("module %s: slot-base 0x%lx is too large for its slot 0x%lx; the slot "
+			    "has the id 0x%lx; choose a smaller slot-base",
+			    numbered->name, base, numbered->slot, numbered->id);
+}
+
 bool
 p11_numbering_assign(const char *name, const CK_ULONG *base, CK_SLOT_ID slot, CK_SLOT_ID *id)
 {
@@ -220,10 +239,7 @@ p11_numbering_assign(const char *name, const CK_ULONG *base, CK_SLOT_ID slot, CK
 	if (!numbered)
 		return false;
 	if (disobeyed)
-		p11_message("module %s: slot-base 0x%lx and its slot 0x%lx make no id, or one that "
-			    "another slot "
-			    "has; the slot has the id 0x%lx; choose another slot-base",
-			    name, *base, slot, numbered->id);
+		say_disobeyed(*base, numbered);
 	*id = numbered->id;
 	return true;
 }

@@ -147,13 +147,14 @@ test_slot_base_that_cannot_be(void **state)
 	b->slots(1);
 	b->slot_id(0, 1);
 	CK_FUNCTION_LIST *list = core_consumer();
-	assert_true(core_message_has("module b") && core_message_has("slot-base"));
+	assert_true(core_message_has("module b: slot-base") && core_message_has("of module a has it"));
 	assert_id(list, 0, 1000);
 	assert_id(list, 1, 0x11);
 	b->slots(2);
 	b->slot_id(0, 1);
 	b->slot_id(1, (uint64_t)(CK_ULONG)-900);
 	assert_id(list, 2, 0x12);
+	assert_true(core_message_has("is too large for its slot"));
 	assert_ok(list->C_Finalize(NULL));
 }
 
