@@ -3,6 +3,8 @@
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "p11-kit/p11-kit.h"
 
+#include "api/label.h"
+
 #include "base/base.h"
 #include "base/message.h"
 #include "config/config.h"
@@ -86,8 +88,8 @@ release(CK_FUNCTION_LIST *list)
 	p11_registry_release();
 }
 
-static const char *
-label_of(const CK_FUNCTION_LIST *list)
+const char *
+p11_label_of(const CK_FUNCTION_LIST *list)
 {
 	struct p11_module *module = module_of(list);
 	const char *label = module ? p11_module_label(module) : "(unknown)";
@@ -207,11 +209,11 @@ initialize_one(CK_FUNCTION_LIST *module, bool *begun)
 
 	*begun = rv == CKR_OK;
 	if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-		p11_message("module %s: it was already initialized", label_of(module));
+		p11_message("module %s: it was already initialized", p11_label_of(module));
 		return CKR_OK;
 	}
 	if (rv != CKR_OK)
-		p11_message("module %s: C_Initialize failed with %s: %s", label_of(module),
+		p11_message("module %s: C_Initialize failed with %s: %s", p11_label_of(module),
 			    p11_rv_name(rv, (char[24]){0}), p11_error_text(rv));
 	return rv;
 }
@@ -408,7 +410,7 @@ p11_kit_module_initialize(CK_FUNCTION_LIST *module)
 		return CKR_ARGUMENTS_BAD;
 	CK_RV rv = module->C_Initialize(NULL);
 	if (rv != CKR_OK)
-		p11_message("module %s: C_Initialize failed with %s: %s", label_of(module),
+		p11_message("module %s: C_Initialize failed with %s: %s", p11_label_of(module),
 			    p11_rv_name(rv, (char[24]){0}), p11_error_text(rv));
 	return rv;
 }
@@ -422,7 +424,7 @@ p11_kit_module_finalize(CK_FUNCTION_LIST *module)
 		return CKR_ARGUMENTS_BAD;
 	CK_RV rv = module->C_Finalize(NULL);
 	if (rv != CKR_OK)
-		p11_message("module %s: C_Finalize failed with %s: %s", label_of(module),
+		p11_message("module %s: C_Finalize failed with %s: %s", p11_label_of(module),
 			    p11_rv_name(rv, (char[24]){0}), p11_error_text(rv));
 	return rv;
 }

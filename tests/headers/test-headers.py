@@ -22,7 +22,7 @@ OURS = ["-I", os.path.join(BUILD, "include"), "-I", os.path.join(SOURCE, "includ
 THEIRS = ["-I", "/usr/include/p11-kit-1"]
 INCLUDES = ("#define P11_KIT_FUTURE_UNSTABLE_API 1\n#include <stdio.h>\n#include <stddef.h>\n"
             "#include <p11-kit/pkcs11.h>\n#include <p11-kit/p11-kit.h>\n#include <p11-kit/uri.h>\n"
-            "#include <p11-kit/pin.h>\n")
+            "#include <p11-kit/pin.h>\n#include <p11-kit/iter.h>\n")
 
 # Where the standard has other values than the incumbent.
 STANDARD_IS_RIGHT = {"CKR_EXCEEDED_MAX_ITERATIONS", "CKR_FIPS_SELF_TEST_FAILED", "CKR_LIBRARY_LOAD_FAILED",
@@ -108,7 +108,7 @@ class Agreement(Headers):
 
     def test_enumerators(self):
         names = set()
-        for header in ("p11-kit.h", "uri.h", "pin.h"):
+        for header in ("p11-kit.h", "uri.h", "pin.h", "iter.h"):
             with open(os.path.join(THEIRS[1], "p11-kit", header), encoding="utf-8") as file:
                 names |= set(ENUMERATORS.findall(file.read()))
         names -= set(macros(THEIRS))
@@ -201,9 +201,10 @@ class Standard(Headers):
 
 class Includes(Headers):
     EVERYTHING = ("#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#include <p11-kit/p11-kit.h>\n"
-                  "#include <p11-kit/uri.h>\n#include <p11-kit/pin.h>\n")
+                  "#include <p11-kit/uri.h>\n#include <p11-kit/pin.h>\n#include <p11-kit/iter.h>\n"
+                  "#include <p11-kit/remote.h>\n")
     GNU = ("#define CRYPTOKI_GNU 1\n#include <p11-kit/p11-kit.h>\n#include <p11-kit/uri.h>\n#include <p11-kit/pin.h>\n"
-           "ck_rv_t f(struct ck_function_list *list, struct ck_attribute *attribute, ck_session_handle_t session)\n{\n"
+           "#include <p11-kit/iter.h>\n#include <p11-kit/remote.h>\nck_rv_t f(struct ck_function_list *list, struct ck_attribute *attribute, ck_session_handle_t session)\n{\n"
            "\tattribute->value_len = 0;\n\tattribute->value = 0;\n\tattribute->type = CKA_CLASS;\n"
            "\treturn list->C_CloseSession(session);\n}\nck_rv_t f(struct ck_function_list *, struct ck_attribute *, "
            "ck_session_handle_t);\np11_kit_uri_type_t type = P11_KIT_URI_FOR_ANY;\n")

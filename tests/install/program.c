@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <p11-kit/iter.h>
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pin.h>
 #include <p11-kit/pkcs11.h>
+#include <p11-kit/remote.h>
 #include <p11-kit/uri.h>
 #include <p11-kit/version.h>
 

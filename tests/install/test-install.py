@@ -18,7 +18,7 @@ import unittest
 SOURCE, VERSION = sys.argv[1:3]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-HEADERS = ["deprecated.h", "p11-kit.h", "pin.h", "pkcs11.h", "pkcs11x.h", "uri.h", "version.h"]
+HEADERS = ["deprecated.h", "iter.h", "p11-kit.h", "pin.h", "pkcs11.h", "pkcs11x.h", "remote.h", "uri.h", "version.h"]
 MAN_PAGES = ["man5/pkcs11.conf.5", "man7/p11-kit-proxy.7", "man8/p11-kit.8"]
 # Where packages look (contract: variables of p11-kit-1.pc), relative to the prefix.
 PC_VARIABLES = {
