@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/message.h"
 
 #include <errno.h>
@@ -70,13 +71,13 @@ static void
 registry_lock(void)
 {
 	p11_fork_check();
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 }
 
 static void
 registry_unlock(void)
 {
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 }
 
 /* PINs */

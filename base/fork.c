@@ -58,6 +58,21 @@ p11_fork_slow_check(void)
 	atomic_store_explicit(&p11_fork_page.whole, WHOLE, memory_order_release);
 }
 
+static _Thread_local unsigned n_held;
+
+void
+p11_fork_hold(void)
+{
+	n_held++;
+}
+
+void
+p11_fork_let_go(void)
+{
+	if (--n_held == 0)
+		p11_fork_check();
+}
+
 /*
  * Where the kernel has no MADV_WIPEONFORK, or an emulator only says that it has (qemu-user), we wipe;
  * but not what another child handler, which ran before this one and called us, has made whole already.
@@ -67,7 +82,8 @@ in_child(void)
 {
 	if (whole_in != getpid())
 		memset(&p11_fork_memory, 0, sizeof p11_fork_memory);
-	p11_fork_check();
+	if (n_held == 0)
+		p11_fork_check();
 }
 
 /* Before the constructors of the rooms (101 and up), which need nothing of it but the page. */

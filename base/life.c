@@ -2,6 +2,7 @@
 #include "base/life.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 
 #include <errno.h>
 #include <string.h>
@@ -75,7 +76,7 @@ start(struct p11_life *life, int wait_ms, bool alone)
 {
 	enum p11_life_answer answer = P11_LIFE_COUNTED;
 
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	if (is_changing_locked(life) && pthread_equal(life->owner, pthread_self())) {
 		answer = P11_LIFE_SELF;
 	} else if (!wait_locked(life, wait_ms)) {
@@ -88,7 +89,7 @@ start(struct p11_life *life, int wait_ms, bool alone)
 		own_locked(life, P11_LIFE_STARTING);
 		answer = P11_LIFE_YOURS;
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return answer;
 }
 
@@ -107,7 +108,7 @@ p11_life_start_alone(struct p11_life *life, int wait_ms)
 bool
 p11_life_started(struct p11_life *life, bool up)
 {
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	bool ours =
 		life->state == P11_LIFE_STARTING && life->fork_generation == p11_fork_generation();
 	if (ours) {
@@ -115,7 +116,7 @@ p11_life_started(struct p11_life *life, bool up)
 		atomic_store(&life->n_users, up ? 1 : 0);
 		pthread_cond_broadcast(&life->changed);
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return ours;
 }
 
@@ -138,12 +139,12 @@ stop_last(struct p11_life *life)
 {
 	enum p11_life_answer answer = P11_LIFE_COUNTED;
 
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	if (life->state == P11_LIFE_UP && atomic_load(&life->n_users) == 0 && !has_joined(life)) {
 		own_locked(life, P11_LIFE_STOPPING);
 		answer = P11_LIFE_YOURS;
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return answer;
 }
 
@@ -170,7 +171,7 @@ p11_life_join(struct p11_life *life)
 	struct p11_thread *thread = p11_thread();
 
 	atomic_fetch_add(&life->parts[thread->part].n_joined, 1);
-	if (atomic_load(&life->n_users) == 0)
+	if (atomic_load(&life->n_users) == 0 || atomic_load(&life->is_restarting))
 		return uncount_join(life, thread->part) == P11_LIFE_YOURS ? P11_LIFE_YOURS
 									  : P11_LIFE_NOT_UP;
 	if (thread->n_joined < P11_THREAD_MAX_JOINS)
@@ -213,21 +214,30 @@ p11_life_stop(struct p11_life *life)
 			return n_users == 1 ? stop_last(life) : P11_LIFE_COUNTED;
 	}
 
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	bool self = is_changing_locked(life) && pthread_equal(life->owner, pthread_self());
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return self ? P11_LIFE_SELF : P11_LIFE_NOT_UP;
+}
+
+bool
+p11_life_is_down(struct p11_life *life)
+{
+	p11_hold(&life->lock);
+	bool is_down = life->state == P11_LIFE_DOWN;
+	p11_let_go(&life->lock);
+	return is_down;
 }
 
 void
 p11_life_stopped(struct p11_life *life)
 {
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	if (life->state == P11_LIFE_STOPPING && life->fork_generation == p11_fork_generation()) {
 		life->state = P11_LIFE_DOWN;
 		pthread_cond_broadcast(&life->changed);
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 }
 
 /* No user is left, and another thread has it in its hands. */
@@ -243,7 +253,7 @@ p11_life_end(struct p11_life *life, int wait_ms)
 {
 	enum p11_life_answer answer = P11_LIFE_NOT_UP;
 
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	/* A thread that is inside itself cannot wait for itself. */
 	bool self = life->state == P11_LIFE_STOPPING && pthread_equal(life->owner, pthread_self());
 	bool inside = self || p11_thread()->n_joined > 0;
@@ -260,18 +270,18 @@ p11_life_end(struct p11_life *life, int wait_ms)
 			;
 		answer = life->state == P11_LIFE_DOWN ? P11_LIFE_COUNTED : P11_LIFE_BUSY;
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return answer;
 }
 
 bool
 p11_life_abandon(struct p11_life *life)
 {
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	bool was_up = life->state == P11_LIFE_UP && atomic_exchange(&life->n_users, 0) > 0;
 	if (was_up)
 		own_locked(life, P11_LIFE_STOPPING);
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return was_up;
 }
 
@@ -280,27 +290,29 @@ p11_life_restart(struct p11_life *life)
 {
 	enum p11_life_answer answer = P11_LIFE_BUSY;
 
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	if (life->state == P11_LIFE_UP && atomic_load(&life->n_users) > 0) {
 		own_locked(life, P11_LIFE_STARTING);
+		atomic_store(&life->is_restarting, true);
 		answer = P11_LIFE_YOURS;
 	} else if (life->state == P11_LIFE_UP) {
 		life->state = P11_LIFE_DOWN;
 		answer = P11_LIFE_NOT_UP;
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 	return answer;
 }
 
 void
 p11_life_restarted(struct p11_life *life)
 {
-	pthread_mutex_lock(&life->lock);
+	p11_hold(&life->lock);
 	if (life->state == P11_LIFE_STARTING && life->fork_generation == p11_fork_generation()) {
+		atomic_store(&life->is_restarting, false);
 		life->state = P11_LIFE_UP;
 		pthread_cond_broadcast(&life->changed);
 	}
-	pthread_mutex_unlock(&life->lock);
+	p11_let_go(&life->lock);
 }
 
 void

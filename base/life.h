@@ -43,6 +43,8 @@ struct p11_life {
 	pthread_t owner;          /* who starts or stops it; meaningful in those states */
 	unsigned fork_generation; /* the process in which `owner` began */
 	atomic_ulong n_users;     /* counted starts; from 0 to 1 only under the lock */
+	atomic_bool
+		is_restarting; /* from p11_life_restart() on: it has users, and nobody joins it */
 	struct p11_life_part parts[P11_THREAD_PARTS]; /* joins, which hold it up like users */
 	/* Stops it and says p11_life_stopped(), where the last who leaves is a thread that ends; or NULL. Constant. */
 	void (*stop)(struct p11_life *life);
@@ -79,6 +81,9 @@ enum p11_life_answer p11_life_start_alone(struct p11_life *life, int wait_ms) P1
  */
 bool p11_life_started(struct p11_life *life, bool up) P11_MUST_USE;
 
+/* Whether it is down, and nobody starts it. */
+bool p11_life_is_down(struct p11_life *life) P11_MUST_USE;
+
 /* Counts one user less, or gives the caller, the last, the stop to do. Never waits. */
 enum p11_life_answer p11_life_stop(struct p11_life *life) P11_MUST_USE;
 void p11_life_stopped(struct p11_life *life);
@@ -114,7 +119,7 @@ bool p11_life_abandon(struct p11_life *life) P11_MUST_USE;
 
 /*
  * For one who has joined it, and finds that it is gone. P11_LIFE_YOURS: it has users; the caller makes it anew and says
- * p11_life_restarted(); the users stay, and whoever starts it meanwhile waits. P11_LIFE_NOT_UP: it has none, and is down
+ * p11_life_restarted(); the users stay, whoever starts it meanwhile waits, and nobody joins it. P11_LIFE_NOT_UP: it has none, and is down
  * now without a stop. P11_LIFE_BUSY: somebody starts or stops it, or it is down already.
  */
 enum p11_life_answer p11_life_restart(struct p11_life *life) P11_MUST_USE;

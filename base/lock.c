@@ -24,6 +24,20 @@ p11_lock_wait(struct p11_lock *lock)
 }
 
 void
+p11_hold(pthread_mutex_t *mutex)
+{
+	pthread_mutex_lock(mutex);
+	p11_fork_hold();
+}
+
+void
+p11_let_go(pthread_mutex_t *mutex)
+{
+	pthread_mutex_unlock(mutex);
+	p11_fork_let_go();
+}
+
+void
 p11_lock_wake(struct p11_lock *lock)
 {
 	futex(lock, FUTEX_WAKE, 1);

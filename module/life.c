@@ -68,8 +68,13 @@ call_finalize(struct p11_module *module)
 #define EXIT_WAIT_MS 1000
 
 static void
-finalize_for_exit(struct p11_module *module)
+finalize_for_exit(int status, void *arg)
 {
+	P11_NO_CANCEL;
+	struct p11_module *module = arg;
+
+	(void)status;
+	p11_fork_check();
 	if (!atomic_load(&module->finalize_at_exit))
 		return;
 	switch (p11_life_end(&module->life, EXIT_WAIT_MS)) {
@@ -86,24 +91,17 @@ finalize_for_exit(struct p11_module *module)
 	}
 }
 
-static void
-at_exit(void)
-{
-	P11_NO_CANCEL;
-
-	p11_fork_check();
-	p11_module_each(finalize_for_exit);
-}
-
 /*
- * Only where the configuration asks for it. Registered after the module's first C_Initialize: exit() calls this before what
- * the module itself has registered by then, such as its destructors.
+ * Only where the configuration asks for it. Registered after the module's first C_Initialize, each module for itself: exit()
+ * comes to it before what the module itself has registered by then, such as its destructors, and after all that the program
+ * registers later.
  */
 static void
 be_called_at_exit(struct p11_module *module)
 {
 	if (!atomic_load(&module->finalize_at_exit) ||
-	    atomic_exchange(&module->is_seen_at_exit, true) || atexit(at_exit) == 0)
+	    atomic_exchange(&module->is_seen_at_exit, true) ||
+	    on_exit(finalize_for_exit, module) == 0)
 		return;
 	atomic_store(&module->is_seen_at_exit, false);
 	p11_message("module %s: finalize-at-exit: no memory; it will not be finalized at exit",

@@ -4,6 +4,7 @@
 
 #include "base/fork.h"
 #include "base/intern.h"
+#include "base/lock.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
 #include "pkcs11/pool.h"
@@ -176,7 +177,7 @@ enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
 {
 	const void *object = object_of(address_of(initialize_of(list)));
 
-	pthread_mutex_lock(&modules.lock);
+	p11_hold(&modules.lock);
 	struct p11_module *module = find_locked(object, initialize_of(list));
 	if (module && relearn_list_locked(module, list) != CKR_OK)
 		module = NULL;
@@ -192,7 +193,7 @@ enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
 			module->has_file_list = true;
 		}
 	}
-	pthread_mutex_unlock(&modules.lock);
+	p11_let_go(&modules.lock);
 	return module;
 }
 
@@ -323,20 +324,20 @@ p11_module_find(const CK_FUNCTION_LIST *list)
 	const void *object = object_of(address_of(initialize_of(list)));
 
 	p11_fork_check();
-	pthread_mutex_lock(&modules.lock);
+	p11_hold(&modules.lock);
 	struct p11_module *module = find_locked(object, initialize_of(list));
 	if (module)
 		module->n_refs++;
-	pthread_mutex_unlock(&modules.lock);
+	p11_let_go(&modules.lock);
 	return module;
 }
 
 struct p11_module *
 p11_module_ref(struct p11_module *module)
 {
-	pthread_mutex_lock(&modules.lock);
+	p11_hold(&modules.lock);
 	module->n_refs++;
-	pthread_mutex_unlock(&modules.lock);
+	p11_let_go(&modules.lock);
 	return module;
 }
 
@@ -368,12 +369,12 @@ p11_module_unref(struct p11_module *module)
 	if (!module)
 		return;
 
-	pthread_mutex_lock(&modules.lock);
+	p11_hold(&modules.lock);
 	module->n_refs--;
 	bool forget = can_be_forgotten_locked(module);
 	if (forget)
 		unlink_locked(module);
-	pthread_mutex_unlock(&modules.lock);
+	p11_let_go(&modules.lock);
 
 	if (forget) {
 		if (module->handle)
@@ -386,7 +387,8 @@ p11_module_unref(struct p11_module *module)
 
 /*
  * A module that its consumer loaded is held by us too, from its first start on: the consumer may
- * dlclose it while another consumer uses it.
+ * dlclose it while another consumer uses it. Only then is the dynamic linker asked: it would have us
+ * wait for whatever another thread loads at this moment.
  */
 void
 p11_module_keep(struct p11_module *module)
@@ -394,15 +396,21 @@ p11_module_keep(struct p11_module *module)
 	const struct link_map *map = module->object;
 	void *handle = NULL;
 
-	/* It cannot be unmapped now: whoever starts it has it. */
-	if (map && map->l_name[0])
-		handle = dlopen(map->l_name, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
-	pthread_mutex_lock(&modules.lock);
+	p11_hold(&modules.lock);
 	module->was_started = true;
+	bool is_held = module->handle != NULL;
+	p11_let_go(&modules.lock);
+
+	/* It cannot be unmapped now: whoever starts it has it. */
+	if (!is_held && map && map->l_name[0])
+		handle = dlopen(map->l_name, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+	if (!handle)
+		return;
+	p11_hold(&modules.lock);
 	if (!module->handle)
 		module->handle = p11_steal(handle);
-	pthread_mutex_unlock(&modules.lock);
-	if (handle)
+	p11_let_go(&modules.lock);
+	if (handle) /* another thread was first */
 		dlclose(handle);
 }
 
@@ -413,31 +421,6 @@ p11_module_label(const struct p11_module *module)
 	const char *path = atomic_load(&module->path);
 
 	return name ? name : path ? path : "(unknown)";
-}
-
-/* The next one after `module`, or the first; a new reference. A module that is held stays in the list. */
-static struct p11_module *
-next_held(struct p11_module *module)
-{
-	pthread_mutex_lock(&modules.lock);
-	struct p11_module *next = atomic_load(module ? &module->next : &modules.first);
-	if (next)
-		next->n_refs++;
-	pthread_mutex_unlock(&modules.lock);
-	return next;
-}
-
-void
-p11_module_each(void (*visit)(struct p11_module *module))
-{
-	struct p11_module *module = next_held(NULL);
-
-	while (module) {
-		visit(module);
-		struct p11_module *next = next_held(module);
-		p11_module_unref(module);
-		module = next;
-	}
 }
 
 void

@@ -126,9 +126,6 @@ p11_module_calls(const struct p11_module *module)
 	return &atomic_load_explicit(&module->table, memory_order_acquire)->list;
 }
 
-/* Calls `visit` with every module, each held by a reference meanwhile, with no lock held. */
-void p11_module_each(void (*visit)(struct p11_module *module));
-
 /* For module/ itself: what the life of a module stops by (base/life.h). */
 void p11_module_finish(struct p11_life *life);
 

@@ -8,6 +8,7 @@
 #include "proxy/instance.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/message.h"
 #include "share/handle.h"
 
@@ -61,7 +62,7 @@ p11_link_bring_up(struct p11_instance *instance, struct p11_link *link, unsigned
 	long long wait_ms = deadline_ms > began ? deadline_ms - began : 0;
 	bool busy;
 
-	if (p11_link_is_up(link, owner) ||
+	if (p11_link_is_up(link, owner) || atomic_load(&instance->owner) != owner ||
 	    (!force && !p11_slots_may_retry(link->slots, link->module)))
 		return CKR_OK;
 
@@ -79,7 +80,7 @@ p11_link_bring_up(struct p11_instance *instance, struct p11_link *link, unsigned
 static bool
 count_up(struct p11_instance *instance, unsigned long long *owner)
 {
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	bool is_first = instance->n_inits++ == 0;
 	if (is_first) {
 		instance->state = P11_INSTANCE_UP;
@@ -88,7 +89,7 @@ count_up(struct p11_instance *instance, unsigned long long *owner)
 		p11_handle_count_consumers(1);
 	}
 	*owner = atomic_load(&instance->owner);
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	return is_first;
 }
 
@@ -141,8 +142,12 @@ p11_instance_initialize(CK_VOID_PTR init_args, void *context)
 	}
 	bool is_first = count_up(instance, &owner);
 	rv = bring_all_up(instance, owner, is_first);
-	if (generation != p11_fork_generation())
-		return CKR_CRYPTOKI_NOT_INITIALIZED; /* a module forked, and this is the child */
+	if (generation != p11_fork_generation()) {
+		/* A module or a signal handler forked, and this is the child. If that was early, we have counted here. */
+		if (atomic_load(&instance->owner) == owner)
+			(void)p11_instance_finalize(NULL, instance);
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	}
 	if (rv != CKR_OK) {
 		char *message = p11_message_dup();
 		(void)p11_instance_finalize(NULL, instance);
@@ -172,7 +177,7 @@ count_down(struct p11_instance *instance, unsigned long long *owner, struct p11_
 	CK_RV rv = CKR_OK;
 
 	*owner = 0;
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	if (instance->n_inits == 0) {
 		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 	} else if (--instance->n_inits == 0) {
@@ -181,7 +186,7 @@ count_down(struct p11_instance *instance, unsigned long long *owner, struct p11_
 		*snapshots = p11_steal(instance->snapshots);
 		p11_handle_count_consumers(-1);
 	}
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	return rv;
 }
 
@@ -207,10 +212,10 @@ p11_instance_finalize(CK_VOID_PTR reserved, void *context)
 	for (size_t i = 0; i < links->n_links; i++)
 		end_user(&links->links[i], owner);
 
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	if (instance->n_inits == 0)
 		instance->state = P11_INSTANCE_FINALIZED; /* free for the next look-up */
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	return CKR_OK;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/fork.h"
 #include "base/intern.h"
+#include "base/lock.h"
 #include "base/message.h"
 #include "proxy/forward.h"
 #include "proxy/instance.h"
@@ -81,14 +82,14 @@ set_links(struct p11_instance *instance, struct p11_links *links)
 {
 	bool is_set = false;
 
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	struct p11_links *known = atomic_load(&instance->links);
 	if (instance->n_inits == 0 && !is_same(known, links)) {
 		links->older = known;
 		atomic_store_explicit(&instance->links, links, memory_order_release);
 		is_set = true;
 	}
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	if (!is_set)
 		links_free(links);
 }
@@ -313,9 +314,9 @@ look_up(const void *caller, struct p11_instance **out)
 	bool is_dry = false;
 
 	p11_fork_check();
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	struct p11_instance *claimed = claim_locked(library, &is_dry);
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	if (!claimed)
 		return p11_fail(CKR_HOST_MEMORY, "all %u function tables are in use; release some",
 				P11_N_CONTEXTS);

@@ -6,6 +6,7 @@
 #include "proxy/numbering.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/message.h"
 
 #include <pthread.h>
@@ -230,11 +231,11 @@ p11_numbering_assign(const char *name, const CK_ULONG *base, CK_SLOT_ID slot, CK
 	bool disobeyed = false;
 
 	if (!numbered) {
-		pthread_mutex_lock(&numbering.lock);
+		p11_hold(&numbering.lock);
 		numbered = find_slot(name, slot);
 		if (!numbered)
 			numbered = add_locked(name, base, slot, &disobeyed);
-		pthread_mutex_unlock(&numbering.lock);
+		p11_let_go(&numbering.lock);
 	}
 	if (!numbered)
 		return false;
@@ -249,7 +250,7 @@ p11_numbering_keep_free(CK_ULONG base)
 {
 	bool is_full = false;
 
-	pthread_mutex_lock(&numbering.lock);
+	p11_hold(&numbering.lock);
 	size_t n = atomic_load(&numbering.n_bases), i = 0;
 	while (i < n && numbering.bases[i] != base)
 		i++;
@@ -258,7 +259,7 @@ p11_numbering_keep_free(CK_ULONG base)
 		numbering.bases[n] = base;
 		atomic_store_explicit(&numbering.n_bases, n + 1, memory_order_release);
 	}
-	pthread_mutex_unlock(&numbering.lock);
+	p11_let_go(&numbering.lock);
 	if (is_full)
 		p11_message("more than %d different slot-base values; running slot numbers do not "
 			    "avoid 0x%lx",

@@ -28,25 +28,31 @@ notify_consumer(CK_SESSION_HANDLE session, CK_NOTIFICATION event, CK_VOID_PTR ap
 		       : CKR_OK;
 }
 
-static CK_RV
-close_in_module(struct p11_handle *entry)
-{
-	struct p11_module *module = atomic_load(&entry->module);
-	CK_RV rv = CKR_SESSION_HANDLE_INVALID;
-
-	if (p11_module_join(module)) {
-		rv = p11_module_calls(module)->C_CloseSession(atomic_load(&entry->session));
-		p11_module_leave(module);
-	}
-	return rv;
-}
-
 /* A session of before has no module any more, and must not reach the one that has its number now.
  */
 static unsigned long
 n_heals_of(struct p11_module *module)
 {
 	return atomic_load(&p11_shared_of(module)->n_heals);
+}
+
+/*
+ * Closes the session of an entry that was claimed; not if the module was healed since it was opened: its
+ * number may be another's by now. False: the module forked inside, and this is the
+ * child, to which the entry does not belong.
+ */
+static bool
+close_in_module(struct p11_handle *entry, CK_RV *rv)
+{
+	struct p11_module *module = atomic_load(&entry->module);
+	unsigned generation = p11_fork_generation();
+
+	*rv = CKR_SESSION_HANDLE_INVALID;
+	if (atomic_load(&entry->n_heals) == n_heals_of(module) && p11_module_join(module)) {
+		*rv = p11_module_calls(module)->C_CloseSession(atomic_load(&entry->session));
+		p11_module_leave(module);
+	}
+	return generation == p11_fork_generation();
 }
 
 /* The session is not the entry's any more: the module is not called. */
@@ -67,9 +73,11 @@ close_claimed(struct p11_instance *instance, struct p11_handle *entry, unsigned 
 {
 	CK_ULONG handle = atomic_load(&entry->ours);
 	struct p11_module *module = atomic_load(&entry->module);
-	unsigned long n_heals = n_heals_of(module);
-	CK_RV rv = close_in_module(entry);
+	unsigned long n_heals = atomic_load(&entry->n_heals);
+	CK_RV rv;
 
+	if (!close_in_module(entry, &rv))
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (p11_session_is_gone(rv) || n_heals_of(module) != n_heals) {
 		p11_handle_release(entry);
 		return rv;
@@ -101,6 +109,7 @@ hand_over(struct p11_instance *instance, struct p11_handle *entry, const struct 
 	}
 	if (p11_reused_note(entry, session))
 		p11_notes_forget(&p11_shared_of(route->module)->notes, session);
+	atomic_store_explicit(&entry->n_heals, n_heals, memory_order_relaxed);
 	CK_SESSION_HANDLE handle = p11_handle_publish(entry, route->calls, session);
 
 	if (n_heals_of(route->module) != n_heals || p11_reused_is_displaced(entry)) {
@@ -111,10 +120,9 @@ hand_over(struct p11_instance *instance, struct p11_handle *entry, const struct 
 		*out = handle;
 		return CKR_OK;
 	}
-	if (p11_handle_claim(entry, handle)) {
-		(void)close_in_module(entry);
+	CK_RV rv;
+	if (p11_handle_claim(entry, handle) && close_in_module(entry, &rv))
 		p11_handle_release(entry);
-	}
 	return CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
@@ -229,7 +237,9 @@ p11_sessions_end(unsigned long long owner)
 	/* Nobody has these handles any more, whatever the module says. */
 	while ((entry = p11_handle_claim_next(&index, owner, NULL, P11_HANDLE_ANY_SLOT))) {
 		const char *label = p11_module_label(atomic_load(&entry->module));
-		CK_RV rv = close_in_module(entry);
+		CK_RV rv;
+		if (!close_in_module(entry, &rv))
+			return;
 		p11_handle_release(entry);
 		if (!p11_session_is_gone(rv))
 			say_refused(label, rv);

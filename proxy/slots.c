@@ -3,6 +3,7 @@
 #include "proxy/instance.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
 #include "proxy/numbering.h"
@@ -13,7 +14,7 @@
 
 #define FIRST_EVENT_WAIT_MS 100
 #define MAX_EVENT_WAIT_MS 1000
-#define MAX_SNAPSHOTS 16
+#define MAX_SNAPSHOTS 256
 
 /* A list that grows; the ids are ours. */
 struct id_list {
@@ -98,7 +99,7 @@ take_snapshot(struct p11_instance *instance, bool token_present)
 {
 	struct p11_snapshot *found = NULL;
 
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	for (struct p11_snapshot **link = &instance->snapshots; *link; link = &(*link)->next) {
 		if ((*link)->thread != p11_thread()->number ||
 		    (*link)->token_present != token_present)
@@ -107,7 +108,7 @@ take_snapshot(struct p11_instance *instance, bool token_present)
 		*link = found->next;
 		break;
 	}
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	return found;
 }
 
@@ -120,7 +121,7 @@ keep_snapshot(struct p11_instance *instance, unsigned long long owner,
 	struct p11_snapshot **link, *dropped = snapshot;
 	int n = 1;
 
-	pthread_mutex_lock(&p11_proxy_lock);
+	p11_hold(&p11_proxy_lock);
 	if (atomic_load(&instance->owner) == owner) {
 		snapshot->next = instance->snapshots;
 		instance->snapshots = snapshot;
@@ -129,7 +130,7 @@ keep_snapshot(struct p11_instance *instance, unsigned long long owner,
 		dropped = *link; /* at most one, since each call keeps at most one */
 		*link = NULL;
 	}
-	pthread_mutex_unlock(&p11_proxy_lock);
+	p11_let_go(&p11_proxy_lock);
 	free(dropped);
 }
 

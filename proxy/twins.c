@@ -2,6 +2,7 @@
 #include "proxy/twins.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/message.h"
 
@@ -127,9 +128,9 @@ p11_twins_see(const struct p11_module *module, CK_SLOT_ID slot, const CK_TOKEN_I
 	    is_blank(identity.serial, sizeof identity.serial))
 		return;
 	p11_fork_check();
-	pthread_mutex_lock(&twins.lock);
+	p11_hold(&twins.lock);
 	const struct p11_module *other = see_locked(module, &identity);
-	pthread_mutex_unlock(&twins.lock);
+	p11_let_go(&twins.lock);
 	if (other)
 		p11_message("module %s: the token \"%s\" (serial number %s) in slot 0x%lx seems to "
 			    "be the one that module %s shows too; it appears twice; if one is "

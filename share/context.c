@@ -2,6 +2,7 @@
 #include "share/context.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/message.h"
 
 #include <pthread.h>
@@ -90,10 +91,10 @@ p11_context_take(bool first)
 {
 	int number = P11_NO_CONTEXT;
 
-	pthread_mutex_lock(&contexts.lock);
+	p11_hold(&contexts.lock);
 	if (n_free_locked() > (first ? 0 : N_KEPT))
 		number = (int)next_free_locked();
-	pthread_mutex_unlock(&contexts.lock);
+	p11_let_go(&contexts.lock);
 	return number;
 }
 
@@ -106,24 +107,24 @@ p11_context_n_taken(void)
 void
 p11_context_begin(unsigned number, const struct p11_context_kind *kind, void *consumer)
 {
-	pthread_mutex_lock(&contexts.lock);
+	p11_hold(&contexts.lock);
 	atomic_store(&contexts.all[number].kind, kind);
 	rewrite_locked(number);
 	atomic_store(&p11_bounds[number].context, consumer);
 	atomic_store_explicit(&p11_bounds[number].ops, kind->ops, memory_order_release);
-	pthread_mutex_unlock(&contexts.lock);
+	p11_let_go(&contexts.lock);
 }
 
 void
 p11_context_give_back(unsigned number)
 {
-	pthread_mutex_lock(&contexts.lock);
+	p11_hold(&contexts.lock);
 	atomic_store(&p11_bounds[number].ops, NULL);
 	atomic_store(&contexts.all[number].kind, NULL);
 	contexts.queue[(contexts.first + contexts.n_queued) % P11_N_CONTEXTS] =
 		(unsigned short)number;
 	contexts.n_queued++;
-	pthread_mutex_unlock(&contexts.lock);
+	p11_let_go(&contexts.lock);
 }
 
 static CK_FUNCTION_LIST *
@@ -149,19 +150,19 @@ p11_context_list(unsigned number, enum p11_list which)
 {
 	CK_FUNCTION_LIST *list = NULL;
 
-	pthread_mutex_lock(&contexts.lock);
+	p11_hold(&contexts.lock);
 	if (atomic_load(&contexts.all[number].kind))
 		list = list_locked(number, which);
-	pthread_mutex_unlock(&contexts.lock);
+	p11_let_go(&contexts.lock);
 	return list;
 }
 
 void
 p11_context_rewrite(unsigned number)
 {
-	pthread_mutex_lock(&contexts.lock);
+	p11_hold(&contexts.lock);
 	rewrite_locked(number);
-	pthread_mutex_unlock(&contexts.lock);
+	p11_let_go(&contexts.lock);
 }
 
 void

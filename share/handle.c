@@ -141,12 +141,12 @@ renew_inherited(void)
 {
 	if (!atomic_load_explicit(&is_inherited, memory_order_acquire))
 		return;
-	pthread_mutex_lock(&grow_lock);
+	p11_hold(&grow_lock);
 	if (atomic_load(&is_inherited)) {
 		renew_inherited_locked();
 		atomic_store_explicit(&is_inherited, false, memory_order_release);
 	}
-	pthread_mutex_unlock(&grow_lock);
+	p11_let_go(&grow_lock);
 }
 
 /* Adds a page for `list`. False: no memory, or no index left (the last page stays unused, see
@@ -162,10 +162,10 @@ grow(struct free_list *list)
 	page = aligned_alloc(64, sizeof *page);
 	if (!page)
 		return false;
-	pthread_mutex_lock(&grow_lock);
+	p11_hold(&grow_lock);
 	unsigned number = n_pages;
 	if (number + 1 >= P11_HANDLE_N_PAGES) {
-		pthread_mutex_unlock(&grow_lock);
+		p11_let_go(&grow_lock);
 		free(page);
 		return false;
 	}
@@ -179,7 +179,7 @@ grow(struct free_list *list)
 	n_pages++;
 	atomic_store_explicit(&p11_fork_page.bound, n_pages << P11_HANDLE_PAGE_BITS,
 			      memory_order_release);
-	pthread_mutex_unlock(&grow_lock);
+	p11_let_go(&grow_lock);
 
 	append_page(list, number);
 	return true;
@@ -400,6 +400,7 @@ static void
 reset_in_child(void)
 {
 	grow_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	atomic_store(&p11_fork_page.bound, 0); /* this very thread may just have grown it */
 	atomic_store(&n_consumers, 0);
 	atomic_store(&is_inherited, atomic_load(&p11_handle_pages[0]) != NULL);
 }

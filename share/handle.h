@@ -70,6 +70,7 @@ struct p11_handle {
 	atomic_bool is_counted;     /* `session` is this use's, and counts in share/reused.c */
 	_Atomic CK_ULONG displaced; /* the handle of a use that has lost its session to another */
 	struct p11_module *_Atomic module;
+	atomic_ulong n_heals;     /* of the module, when the session was opened (share/heal.h) */
 	_Atomic CK_NOTIFY notify; /* the consumer's callback and its argument */
 	void *_Atomic application;
 } __attribute__((aligned(64)));

@@ -10,7 +10,6 @@
 #include <limits.h>
 
 #define PAUSE_MIN_MS 5000
-#define PAUSE_MAX_MS 60000
 #define PAUSE_FACTOR 20
 
 /* Whether it is this thread that heals now; then nobody else does until pause_healing(). */
@@ -28,7 +27,7 @@ pause_healing(struct p11_shared *shared, long long began_ms)
 {
 	long long now = p11_slots_now_ms(), pause = (now - began_ms) * PAUSE_FACTOR;
 
-	pause = pause < PAUSE_MIN_MS ? PAUSE_MIN_MS : pause > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause;
+	pause = pause < PAUSE_MIN_MS ? PAUSE_MIN_MS : pause;
 	atomic_store(&shared->heal_at_ms, now + pause);
 }
 

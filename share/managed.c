@@ -2,6 +2,7 @@
 #include "share/managed.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
 #include "share/context.h"
@@ -23,6 +24,7 @@ struct managed {
 	struct p11_module *_Atomic module; /* owned reference while it is held by somebody */
 	atomic_bool is_live;               /* the table has the module's functions */
 	atomic_ullong owner; /* in the notes, from C_Initialize to C_Finalize; 0: not initialized */
+	atomic_ulong n_heals; /* of the module, when `owner` began: another heal ends that owner */
 	atomic_ullong last_event; /* the number of the last event that it was told */
 	unsigned n_holders; /* tables handed out: 1, or more if the pool ran dry; guarded by the
 			       lock */
@@ -55,20 +57,27 @@ set_live(struct managed *managed, bool is_live)
 /* ---- life cycle ---- */
 
 /*
- * Closes one session whose note was taken out for `owner`. A module that refuses keeps it, and so do the notes, unless the
+ * Closes one session whose note was taken out for `owner`, unless the module was healed since: the number may be another's
+ * by now. A module that refuses keeps it, and so do the notes, unless the
  * owner is gone meanwhile: then nobody could close it later.
  */
 static CK_RV
 close_noted(struct managed *managed, struct p11_module *module, struct p11_note *note,
 	    unsigned long long owner)
 {
+	bool is_healed =
+		atomic_load(&managed->n_heals) != atomic_load(&p11_shared_of(module)->n_heals);
+	unsigned generation = p11_fork_generation();
 	CK_RV rv = CKR_SESSION_HANDLE_INVALID;
 
-	if (p11_module_join(module)) {
+	if (!is_healed && p11_module_join(module)) {
 		rv = p11_module_calls(module)->C_CloseSession(p11_note_session(note));
 		p11_module_leave(module);
 	}
-	if (p11_session_is_gone(rv) || atomic_load(&managed->owner) != owner)
+	if (generation != p11_fork_generation())
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
+	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED || p11_session_is_gone(rv) ||
+	    atomic_load(&managed->owner) != owner)
 		p11_note_free(note);
 	else
 		p11_notes_restore(&p11_shared_of(module)->notes, note);
@@ -76,9 +85,9 @@ close_noted(struct managed *managed, struct p11_module *module, struct p11_note 
 }
 
 static void
-close_all(struct managed *managed, unsigned long long owner, CK_SLOT_ID slot)
+close_all(struct managed *managed, struct p11_module *module, unsigned long long owner,
+	  CK_SLOT_ID slot)
 {
-	struct p11_module *module = atomic_load(&managed->module);
 	struct p11_shared *shared = p11_shared_of(module);
 	struct p11_note *note = p11_notes_take_all(&shared->notes, owner, slot);
 
@@ -92,7 +101,12 @@ close_all(struct managed *managed, unsigned long long owner, CK_SLOT_ID slot)
 	}
 }
 
-/* The last C_Finalize. New calls find the table down before the first session is closed. */
+static void retire(struct managed *managed);
+
+/*
+ * The last C_Finalize. New calls find the table down before the first session is closed. The caller
+ * has got P11_LIFE_YOURS: until p11_life_stopped() nobody gives the table back.
+ */
 static void
 go_down(struct managed *managed)
 {
@@ -101,9 +115,10 @@ go_down(struct managed *managed)
 
 	set_live(managed, false);
 	p11_slots_wake();
-	close_all(managed, owner, P11_NOTES_ANY_SLOT);
+	close_all(managed, module, owner, P11_NOTES_ANY_SLOT);
 	(void)p11_module_stop(module);
 	p11_life_stopped(&managed->life);
+	retire(managed);
 }
 
 static CK_RV
@@ -114,12 +129,49 @@ go_up(struct managed *managed, void *reserved)
 
 	if (rv == CKR_OK) {
 		atomic_store(&managed->last_event, p11_slots_last_event());
+		atomic_store(&managed->n_heals, atomic_load(&p11_shared_of(module)->n_heals));
 		atomic_store(&managed->owner, p11_handle_new_owner());
 		set_live(managed, true);
 	}
-	if (!p11_life_started(&managed->life, rv == CKR_OK))
+	if (!p11_life_started(&managed->life, rv == CKR_OK)) { /* a child */
+		atomic_store(&managed->owner, 0);
+		set_live(managed, false);
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	}
+	retire(managed);
 	return rv;
+}
+
+/*
+ * Nobody has the table any more, and gives it back, unless it is just being started or stopped: who
+ * does that comes here at its end. What is still initialized is finalized: nobody else could.
+ */
+static void
+retire(struct managed *managed)
+{
+	P11_NO_CANCEL;
+	enum p11_life_answer answer = P11_LIFE_BUSY;
+	struct p11_module *module = NULL;
+
+	p11_hold(&lock);
+	if (managed->n_holders == 0 && atomic_load(&managed->module)) {
+		do {
+			answer = p11_life_stop(&managed->life);
+		} while (answer == P11_LIFE_COUNTED);
+		if (answer == P11_LIFE_NOT_UP && p11_life_is_down(&managed->life)) {
+			set_live(managed, false);
+			module = atomic_exchange(&managed->module, NULL);
+		}
+	}
+	p11_let_go(&lock);
+
+	if (answer == P11_LIFE_YOURS)
+		go_down(managed);
+	if (!module)
+		return;
+	/* From here on the place may be another consumer's. */
+	p11_context_give_back(number_of(managed));
+	p11_module_unref(module);
 }
 
 static CK_RV
@@ -206,18 +258,31 @@ note_opened(struct managed *managed, struct p11_module *module, unsigned long n_
 	return CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
+/*
+ * Who calls: the owner, and the module, or NULL if the table is down. The second look at the owner
+ * makes the two belong together: a table that is released meanwhile may be another consumer's.
+ */
+static struct p11_module *
+module_of(struct managed *managed, unsigned long long *owner)
+{
+	p11_fork_check();
+	*owner = atomic_load(&managed->owner);
+	struct p11_module *module = atomic_load(&managed->module);
+
+	return *owner != 0 && atomic_load(&managed->owner) == *owner ? module : NULL;
+}
+
 static CK_RV
 managed_open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify,
 		     CK_SESSION_HANDLE_PTR out, void *context)
 {
 	struct managed *managed = context;
 	CK_SESSION_HANDLE session = 0;
+	unsigned long long owner;
+	struct p11_module *module = module_of(managed, &owner);
 
-	p11_fork_check();
-	unsigned long long owner = atomic_load(&managed->owner);
-	struct p11_module *module = atomic_load(&managed->module);
 	unsigned generation = p11_fork_generation();
-	if (owner == 0 || !p11_module_join(module))
+	if (!module || !p11_module_join(module))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 
 	CK_RV rv = CKR_ARGUMENTS_BAD;
@@ -241,11 +306,10 @@ static CK_RV
 managed_close_session(CK_SESSION_HANDLE session, void *context)
 {
 	struct managed *managed = context;
+	unsigned long long owner;
+	struct p11_module *module = module_of(managed, &owner);
 
-	p11_fork_check();
-	unsigned long long owner = atomic_load(&managed->owner);
-	struct p11_module *module = atomic_load(&managed->module);
-	if (owner == 0)
+	if (!module)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 
 	struct p11_note *note = p11_notes_take(&p11_shared_of(module)->notes, session, owner);
@@ -263,12 +327,12 @@ managed_close_all_sessions(CK_SLOT_ID slot, void *context)
 {
 	P11_NO_CANCEL; /* nobody could close those that are left */
 	struct managed *managed = context;
+	unsigned long long owner;
+	struct p11_module *module = module_of(managed, &owner);
 
-	p11_fork_check();
-	unsigned long long owner = atomic_load(&managed->owner);
-	if (owner == 0)
+	if (!module)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	close_all(managed, owner, slot);
+	close_all(managed, module, owner, slot);
 	return CKR_OK;
 }
 
@@ -295,11 +359,10 @@ managed_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID_PTR out, CK_VOID_PTR rese
 	struct managed *managed = context;
 	int wait_ms = FIRST_EVENT_WAIT_MS;
 	CK_SLOT_ID slot;
+	unsigned long long owner;
+	struct p11_module *module = module_of(managed, &owner);
 
-	p11_fork_check();
-	unsigned long long owner = atomic_load(&managed->owner);
-	struct p11_module *module = atomic_load(&managed->module);
-	if (owner == 0)
+	if (!module)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (!out || reserved)
 		return CKR_ARGUMENTS_BAD;
@@ -458,28 +521,14 @@ share_locked(struct p11_module *module)
 	return managed;
 }
 
-/* One holder less. The last one finalizes what is still initialized: nobody else could. */
+/* One holder less. */
 static void
 drop(struct managed *managed)
 {
-	P11_NO_CANCEL;
-	enum p11_life_answer answer = P11_LIFE_COUNTED;
-
-	pthread_mutex_lock(&lock);
-	bool is_last = --managed->n_holders == 0;
-	pthread_mutex_unlock(&lock);
-	if (!is_last)
-		return;
-
-	while (answer == P11_LIFE_COUNTED)
-		answer = p11_life_stop(&managed->life);
-	if (answer == P11_LIFE_YOURS)
-		go_down(managed);
-	set_live(managed, false);
-	struct p11_module *module = atomic_exchange(&managed->module, NULL);
-	p11_context_give_back(
-		number_of(managed)); /* from here on the place may be another consumer's */
-	p11_module_unref(module);
+	p11_hold(&lock);
+	managed->n_holders -= managed->n_holders > 0;
+	p11_let_go(&lock);
+	retire(managed);
 }
 
 CK_RV
@@ -492,13 +541,13 @@ p11_managed_new(struct p11_module *module, CK_FUNCTION_LIST **out)
 		p11_module_unref(module);
 		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory", label);
 	}
-	pthread_mutex_lock(&lock);
+	p11_hold(&lock);
 	struct managed *managed = take_locked(module, !any_of_module_locked(module));
 	if (!managed) {
 		managed = share_locked(module);
 		shares = managed != NULL;
 	}
-	pthread_mutex_unlock(&lock);
+	p11_let_go(&lock);
 
 	if (shares || !managed)
 		p11_module_unref(module);
@@ -527,12 +576,17 @@ p11_managed_abandon(struct p11_module *module)
 	for (unsigned i = 0, n = p11_context_n_taken(); i < n; i++) {
 		struct managed *managed = &all[i];
 
-		if (atomic_load(&managed->module) != module || !p11_life_abandon(&managed->life))
+		p11_hold(&lock); /* it may be released, and another consumer's, meanwhile */
+		bool is_ours =
+			atomic_load(&managed->module) == module && p11_life_abandon(&managed->life);
+		p11_let_go(&lock);
+		if (!is_ours)
 			continue;
 		atomic_store(&managed->owner, 0);
 		set_live(managed, false);
 		(void)p11_module_stop(module);
 		p11_life_stopped(&managed->life);
+		retire(managed);
 	}
 	p11_slots_wake();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "share/notes.h"
 
+#include "base/lock.h"
 #include "base/map.h"
 #include "share/reused.h"
 
@@ -77,7 +78,7 @@ p11_notes_add(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned long 
 		return false;
 	*fresh = (struct p11_note){.session = session, .owner = owner, .slot = slot};
 
-	pthread_mutex_lock(&part->lock);
+	p11_hold(&part->lock);
 	struct p11_note *known = find_locked(part, session);
 	if (known) {
 		known->owner = owner;
@@ -85,7 +86,7 @@ p11_notes_add(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned long 
 	} else {
 		added = add_locked(part, fresh);
 	}
-	pthread_mutex_unlock(&part->lock);
+	p11_let_go(&part->lock);
 
 	if (known || !added)
 		free(fresh);
@@ -99,13 +100,13 @@ p11_notes_take(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned long
 {
 	struct p11_notes_part *part = part_of(notes, session);
 
-	pthread_mutex_lock(&part->lock);
+	p11_hold(&part->lock);
 	struct p11_note *note = find_locked(part, session);
 	if (note && note->owner != owner)
 		note = NULL;
 	if (note)
 		HASH_DEL(part->by_session, note);
-	pthread_mutex_unlock(&part->lock);
+	p11_let_go(&part->lock);
 	return note;
 }
 
@@ -114,11 +115,11 @@ p11_notes_forget(struct p11_notes *notes, CK_SESSION_HANDLE session)
 {
 	struct p11_notes_part *part = part_of(notes, session);
 
-	pthread_mutex_lock(&part->lock);
+	p11_hold(&part->lock);
 	struct p11_note *note = find_locked(part, session);
 	if (note)
 		HASH_DEL(part->by_session, note);
-	pthread_mutex_unlock(&part->lock);
+	p11_let_go(&part->lock);
 	if (note)
 		p11_note_free(note);
 }
@@ -129,10 +130,10 @@ p11_notes_restore(struct p11_notes *notes, struct p11_note *note)
 	struct p11_notes_part *part = part_of(notes, note->session);
 	bool added = false;
 
-	pthread_mutex_lock(&part->lock);
+	p11_hold(&part->lock);
 	if (!find_locked(part, note->session))
 		added = add_locked(part, note);
-	pthread_mutex_unlock(&part->lock);
+	p11_let_go(&part->lock);
 	if (!added)
 		p11_note_free(note);
 }
@@ -146,7 +147,7 @@ p11_notes_take_all(struct p11_notes *notes, unsigned long long owner, CK_SLOT_ID
 		struct p11_notes_part *part = &notes->parts[i];
 		struct p11_note *note, *next;
 
-		pthread_mutex_lock(&part->lock);
+		p11_hold(&part->lock);
 		HASH_ITER(hh, part->by_session, note, next)
 		{
 			if ((owner != 0 && note->owner != owner) ||
@@ -156,7 +157,7 @@ p11_notes_take_all(struct p11_notes *notes, unsigned long long owner, CK_SLOT_ID
 			note->next = taken;
 			taken = note;
 		}
-		pthread_mutex_unlock(&part->lock);
+		p11_let_go(&part->lock);
 	}
 	return taken;
 }

@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/fork.h"
 #include "base/intern.h"
+#include "base/lock.h"
 #include "base/message.h"
 #include "config/program.h"
 
@@ -63,9 +64,9 @@ reading_new(const struct p11_config_paths *paths)
 void
 p11_registry_hold(void)
 {
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	registry.n_holds++;
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 }
 
 void
@@ -73,10 +74,10 @@ p11_registry_release(void)
 {
 	struct reading *forgotten = NULL;
 
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	if (--registry.n_holds == 0)
 		forgotten = atomic_exchange(&registry.reading, NULL);
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 	reading_free(forgotten);
 }
 
@@ -116,13 +117,13 @@ paths_clear(struct p11_config_paths *paths)
 static struct reading *
 hold_reading(bool *is_new)
 {
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	registry.n_holds++;
 	struct reading *reading = atomic_load(&registry.reading);
 	struct p11_config_paths paths = {0};
 	if (!reading)
 		paths = paths_dup_locked();
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 
 	*is_new = false;
 	if (reading)
@@ -130,14 +131,14 @@ hold_reading(bool *is_new)
 
 	struct reading *fresh = reading_new(&paths);
 	paths_clear(&paths);
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	reading = atomic_load(&registry.reading);
 	if (!reading) {
 		reading = p11_steal(fresh);
 		atomic_store(&registry.reading, reading);
 		*is_new = true;
 	}
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 	reading_free(fresh);
 	if (!reading)
 		p11_registry_release();
@@ -526,13 +527,13 @@ replace(const char **place, const char *path)
 void
 p11_registry_override(const struct p11_config_paths *paths)
 {
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	replace(&registry.paths.system_conf, paths->system_conf);
 	replace(&registry.paths.user_conf, paths->user_conf);
 	replace(&registry.paths.package_modules, paths->package_modules);
 	replace(&registry.paths.system_modules, paths->system_modules);
 	replace(&registry.paths.user_modules, paths->user_modules);
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "share/slots.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/message.h"
 #include "pkcs11/names.h"
@@ -15,7 +16,6 @@
 
 #define FIRST_LIST_WAIT_MS 3000
 #define RETRY_MIN_MS 1000
-#define RETRY_MAX_MS 60000
 #define RETRY_FACTOR 20
 #define POLL_INTERVAL_MS 100
 
@@ -41,6 +41,7 @@ struct p11_slot {
 	bool is_stale; /* `presence` is of an earlier life of the module: no event follows */
 	bool is_listed;
 	bool is_new;              /* in no list yet */
+	unsigned long seen;       /* `slots->n_seen` when its presence was told last */
 	unsigned long long event; /* number of its last event; 0: none */
 	UT_hash_handle hh;
 };
@@ -51,6 +52,7 @@ struct answer {
 	enum presence *presence; /* owned; NULL if it was not asked for */
 	size_t n;
 	unsigned long start; /* of the module */
+	unsigned long began; /* `slots->n_seen` when the module was asked */
 	CK_RV mute_rv;       /* why a slot could not tell its state; CKR_OK: all could */
 	CK_SLOT_ID mute;     /* the last such slot */
 };
@@ -192,11 +194,11 @@ slot_locked(struct p11_slots *slots, CK_SLOT_ID id)
 static void
 raise_locked(struct p11_slot *slot)
 {
-	pthread_mutex_lock(&events.lock);
+	p11_hold(&events.lock);
 	slot->event = ++events.last_event;
 	events.ticket++;
 	pthread_cond_broadcast(&events.happened);
-	pthread_mutex_unlock(&events.lock);
+	p11_let_go(&events.lock);
 }
 
 /*
@@ -214,6 +216,16 @@ see_presence_locked(struct p11_slots *slots, struct p11_slot *slot, enum presenc
 		raise_locked(slot);
 	slot->presence = presence;
 	slot->is_stale = false;
+	slot->seen = ++slots->n_seen;
+}
+
+/* From a list. Of a slot that was seen since the module was asked, the list tells old news. */
+static void
+see_in_list_locked(struct p11_slots *slots, struct p11_slot *slot, enum presence presence,
+		   unsigned long began)
+{
+	if (slot->seen <= began)
+		see_presence_locked(slots, slot, presence);
 }
 
 /* What happened while the module was down is no event: nobody was there whom it could be told. */
@@ -250,13 +262,13 @@ merge_locked(struct p11_slots *slots, const struct answer *answer)
 		slot->is_new = false;
 		slot->is_listed = true;
 		if (answer->presence)
-			see_presence_locked(slots, slot, answer->presence[i]);
+			see_in_list_locked(slots, slot, answer->presence[i], answer->began);
 		order[n++] = slot;
 	}
 	HASH_ITER(hh, slots->by_id, slot, next)
 	{
 		if (!slot->is_listed)
-			see_presence_locked(slots, slot, PRESENCE_NO);
+			see_in_list_locked(slots, slot, PRESENCE_NO, answer->began);
 	}
 	free(slots->order);
 	slots->lacks_presence = !answer->presence && (slots->lacks_presence || !slots->is_known);
@@ -272,7 +284,7 @@ pause_locked(struct p11_slots *slots, unsigned long start, long long took_ms)
 {
 	long long pause = took_ms * RETRY_FACTOR;
 
-	pause = pause < RETRY_MIN_MS ? RETRY_MIN_MS : pause > RETRY_MAX_MS ? RETRY_MAX_MS : pause;
+	pause = pause < RETRY_MIN_MS ? RETRY_MIN_MS : pause;
 	slots->retry_at_ms = p11_slots_now_ms() + pause;
 	slots->failed_start = start;
 }
@@ -328,9 +340,10 @@ end_asking_locked(struct p11_slots *slots)
 }
 
 static CK_RV
-refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presence)
+refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presence,
+		 unsigned long n_seen)
 {
-	struct answer answer = {0};
+	struct answer answer = {.began = n_seen};
 	unsigned generation = p11_fork_generation();
 	long long began = p11_slots_now_ms();
 	CK_RV rv = ask(module, presence, &answer);
@@ -338,13 +351,13 @@ refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presen
 	/* The module forked, and this is the child: what the lock guards is new, and not ours to
 	 * end. */
 	if (generation == p11_fork_generation()) {
-		pthread_mutex_lock(&slots->lock);
+		p11_hold(&slots->lock);
 		if (rv == CKR_OK)
 			rv = merge_locked(slots, &answer);
 		else
 			pause_locked(slots, answer.start, p11_slots_now_ms() - began);
 		end_asking_locked(slots);
-		pthread_mutex_unlock(&slots->lock);
+		p11_let_go(&slots->lock);
 	}
 	free(answer.ids);
 	free(answer.presence);
@@ -368,12 +381,13 @@ p11_slots_refresh(struct p11_slots *slots, struct p11_module *module, bool prese
 	P11_NO_CANCEL;
 	bool is_asker = false;
 
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	if (now || may_retry_locked(slots, module))
 		is_asker = begin_asking_locked(slots, module, presence,
 					       !p11_module_thread_is_inside());
-	pthread_mutex_unlock(&slots->lock);
-	return is_asker ? refresh_as_asker(slots, module, presence) : CKR_OK;
+	unsigned long n_seen = slots->n_seen;
+	p11_let_go(&slots->lock);
+	return is_asker ? refresh_as_asker(slots, module, presence, n_seen) : CKR_OK;
 }
 
 CK_RV
@@ -381,13 +395,13 @@ p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out, size_t *
 {
 	size_t n = 0;
 
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	CK_SLOT_ID *ids = calloc(slots->n_order + 1, sizeof *ids);
 	for (size_t i = 0; ids && i < slots->n_order; i++) {
 		if (!present || slots->order[i]->has_token)
 			ids[n++] = slots->order[i]->id;
 	}
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 	if (!ids)
 		return p11_fail(CKR_HOST_MEMORY, "no memory for a list of slots");
 	*out = ids;
@@ -401,27 +415,27 @@ p11_slots_saw(struct p11_slots *slots, CK_SLOT_ID id, bool has_token)
 	struct p11_slot *slot;
 
 	p11_fork_check();
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	HASH_FIND(hh, slots->by_id, &id, sizeof id, slot);
 	if (slot)
 		see_presence_locked(slots, slot, has_token ? PRESENCE_YES : PRESENCE_NO);
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 }
 
 void
 p11_slots_failed(struct p11_slots *slots, const struct p11_module *module, long long took_ms)
 {
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	pause_locked(slots, atomic_load(&module->n_starts), took_ms);
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 }
 
 bool
 p11_slots_may_retry(struct p11_slots *slots, const struct p11_module *module)
 {
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	bool may = may_retry_locked(slots, module);
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 	return may;
 }
 
@@ -474,7 +488,7 @@ poll_events(struct p11_slots *slots, struct p11_module *module)
 
 	if (generation != p11_fork_generation())
 		return false;
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	if (rv == CKR_OK || rv == CKR_NO_EVENT || n > 0)
 		believe_module_locked(slots);
 	else if (rv == CKR_FUNCTION_NOT_SUPPORTED)
@@ -486,7 +500,7 @@ poll_events(struct p11_slots *slots, struct p11_module *module)
 	}
 	slots->is_polling = false;
 	bool by_list = slots->events != P11_EVENTS_NATIVE;
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 	return by_list;
 }
 
@@ -497,14 +511,14 @@ p11_slots_poll(struct p11_slots *slots, struct p11_module *module, bool now)
 	long long now_ms = p11_slots_now_ms();
 	bool is_asker = false, by_list = false;
 
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	if (now || now_ms >= slots->poll_at_ms) {
 		by_list = slots->events == P11_EVENTS_BY_LIST;
 		is_asker = !by_list && !slots->is_polling;
 		slots->is_polling |= is_asker;
 		slots->poll_at_ms = now_ms + POLL_INTERVAL_MS / 2;
 	}
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 
 	if (is_asker)
 		by_list = poll_events(slots, module);
@@ -519,7 +533,7 @@ p11_slots_event_after(struct p11_slots *slots, unsigned long long after, unsigne
 	struct p11_slot *slot, *next;
 	bool found = false;
 
-	pthread_mutex_lock(&slots->lock);
+	p11_hold(&slots->lock);
 	HASH_ITER(hh, slots->by_id, slot, next)
 	{
 		if (slot->event > after && slot->event < *event) {
@@ -528,25 +542,25 @@ p11_slots_event_after(struct p11_slots *slots, unsigned long long after, unsigne
 			found = true;
 		}
 	}
-	pthread_mutex_unlock(&slots->lock);
+	p11_let_go(&slots->lock);
 	return found;
 }
 
 unsigned long long
 p11_slots_last_event(void)
 {
-	pthread_mutex_lock(&events.lock);
+	p11_hold(&events.lock);
 	unsigned long long last = events.last_event;
-	pthread_mutex_unlock(&events.lock);
+	p11_let_go(&events.lock);
 	return last;
 }
 
 unsigned
 p11_slots_ticket(void)
 {
-	pthread_mutex_lock(&events.lock);
+	p11_hold(&events.lock);
 	unsigned ticket = events.ticket;
-	pthread_mutex_unlock(&events.lock);
+	p11_let_go(&events.lock);
 	return ticket;
 }
 
@@ -556,22 +570,22 @@ p11_slots_wait(unsigned ticket, int wait_ms)
 	P11_NO_CANCEL;
 	struct timespec deadline = timespec_of_ms(p11_slots_now_ms() + wait_ms);
 
-	pthread_mutex_lock(&events.lock);
+	p11_hold(&events.lock);
 	while (events.ticket == ticket) {
 		if (pthread_cond_clockwait(&events.happened, &events.lock, CLOCK_MONOTONIC,
 					   &deadline) == ETIMEDOUT)
 			break;
 	}
-	pthread_mutex_unlock(&events.lock);
+	p11_let_go(&events.lock);
 }
 
 void
 p11_slots_wake(void)
 {
-	pthread_mutex_lock(&events.lock);
+	p11_hold(&events.lock);
 	events.ticket++;
 	pthread_cond_broadcast(&events.happened);
-	pthread_mutex_unlock(&events.lock);
+	p11_let_go(&events.lock);
 }
 
 static void

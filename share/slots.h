@@ -32,6 +32,7 @@ struct p11_slots {
 	bool is_known;           /* it has answered once */
 	bool lacks_presence;     /* of the slots in `order` nobody asked yet which have a token */
 	unsigned long start;     /* of the module, in which the last list was made */
+	unsigned long n_seen;    /* how often a slot's presence was told */
 	struct p11_slot *by_id;  /* owned; a uthash of all that were ever seen */
 	struct p11_slot **order; /* owned; those of the last list, in the module's order */
 	size_t n_order;
@@ -64,8 +65,8 @@ CK_RV p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out,
 /* What a consumer was told of a slot's token: from then on a change of it is an event. */
 void p11_slots_saw(struct p11_slots *slots, CK_SLOT_ID slot, bool has_token);
 
-/* Starting the module failed after `took_ms`: it is left alone for 20 times as long, at least 1 s,
- * at most 60 s. */
+/* Starting the module failed after `took_ms`: it is left alone for 20 times as long, at least 1 s.
+ */
 void p11_slots_failed(struct p11_slots *slots, const struct p11_module *module, long long took_ms);
 
 /* Whether its pause after a failure is over, or somebody else has started it since. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * base/life.c, one inline for each function of it. Included by a model that defines N_THREADS, N_LIVES and N_PARTS.
+ * base/life.c, one inline for each function of it but p11_life_end(), which only finalize-at-exit uses, and what a thread
+ * leaves when it ends (leave_at_end()). Included by a model that defines N_THREADS, N_LIVES and N_PARTS.
  * Every access to an atomic is a step of its own; what only the lock guards may share a step.
  * A thread has these locals: me (its number), answer, in_time, n.
  */
@@ -15,6 +16,7 @@ typedef life_of {
 	byte owner;
 	byte generation;	/* fork_generation */
 	byte n_users;		/* atomic */
+	bool is_restarting;	/* atomic */
 	byte n_joined[N_PARTS];	/* parts[].n_joined, atomic */
 };
 life_of life[N_LIVES];
@@ -24,6 +26,11 @@ byte generation;		/* p11_fork_generation() */
 /* What a model has to say about a start that finds it up: evaluated in the moment in which it counts. */
 #ifndef WHEN_COUNTED
 #define WHEN_COUNTED(l) skip
+#endif
+
+/* About one who has joined: evaluated in the moment in which the last look says that it is up. */
+#ifndef WHEN_JOINED
+#define WHEN_JOINED(l) skip
 #endif
 
 #define IS_CHANGING(l) (life[l].state == STARTING || life[l].state == STOPPING)
@@ -187,7 +194,19 @@ inline life_join(l)
 #else
 	life[l].n_joined[PART]++;
 	if
-	:: life[l].n_users > 0 -> answer = COUNTED
+	:: life[l].n_users > 0 ->
+		atomic {
+			if
+#ifndef PLANT_JOINED_WHILE_RESTARTED
+			:: life[l].is_restarting -> answer = NOT_UP
+#endif
+			:: else -> WHEN_JOINED(l); answer = COUNTED
+			fi
+		}
+	:: else -> answer = NOT_UP
+	fi;
+	if
+	:: answer == COUNTED
 	:: else ->
 		life_leave(l);
 		if
@@ -266,6 +285,7 @@ inline life_restart(l)
 #ifndef PLANT_RESTARTED_WHILE_UP
 			own_locked(l, STARTING);
 #endif
+			life[l].is_restarting = true;
 			answer = YOURS
 		:: else -> life[l].state = DOWN; answer = NOT_UP
 		fi
@@ -279,6 +299,7 @@ inline life_restarted(l)
 	take_lock(l);
 	if
 	:: life[l].state == STARTING && life[l].generation == generation ->
+		life[l].is_restarting = false;
 		life[l].state = UP;
 #ifndef PLANT_RESTARTED_IN_SILENCE
 		wake(l)
@@ -296,6 +317,7 @@ inline life_reset(l)
 	life[l].owner = 0;
 	life[l].generation = 0;
 	life[l].n_users = 0;
+	life[l].is_restarting = false;
 	n = 0;
 	do
 	:: n < N_PARTS -> life[l].n_joined[n] = 0; n++

@@ -6,8 +6,8 @@
  *
  * C_Initialize and C_Finalize of ours never overlap, and nobody is told that he is a user while one runs. No start of a
  * table gets lost: whoever has it initialized has an owner number until it is healed or finalized. At the end as many
- * users are counted as did not stop it, and the module is down if there are none. What calls find in the module is not checked here: only they tell us that it is
- * down, and while it is being healed they may enter it.
+ * users are counted as did not stop it, and the module is down if there are none. Nobody joins it while it is being
+ * initialized again; what those find who have joined it before is not checked: only they tell us that it is down.
  */
 #ifndef N_CONSUMERS
 #define N_CONSUMERS 2	/* threads that use the table */
@@ -21,9 +21,11 @@
 #define MODULE 0
 #define TABLE 1
 #define WHEN_COUNTED(l) assert(l != MODULE || !module_is_inside)
+#define WHEN_JOINED(l) assert(l != MODULE || !is_inside_for_heal)
 
 bool module_is_up;
 bool module_is_inside;
+bool is_inside_for_heal;
 bool must_finalize;	/* struct p11_module */
 
 bool is_healed;		/* heal_at_ms: once is enough, for the stranger comes once */
@@ -98,7 +100,9 @@ inline module_restart()
 	life_restart(MODULE);
 	if
 	:: answer == YOURS ->
+		is_inside_for_heal = true;
 		call_initialize();
+		is_inside_for_heal = false;
 		life_restarted(MODULE)
 	:: else
 	fi

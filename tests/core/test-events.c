@@ -520,6 +520,60 @@ test_storm(void **state)
 	end();
 }
 
+static void
+list_in_thread(void *data, unsigned i)
+{
+	CK_SLOT_ID ids[CORE_MAX_SLOTS];
+	CK_ULONG n = CORE_MAX_SLOTS;
+
+	(void)i;
+	core_expect(((CK_FUNCTION_LIST *)data)->C_GetSlotList(CK_TRUE, ids, &n) == CKR_OK);
+}
+
+static unsigned
+n_told(CK_FUNCTION_LIST *list)
+{
+	CK_SLOT_ID slot;
+	unsigned n = 0;
+
+	while (list->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL) == CKR_OK)
+		n++;
+	return n;
+}
+
+/* A list that was asked for before the change, and comes after it, is old news and no second event. */
+static void
+test_a_list_that_comes_late(void **state)
+{
+	CK_SLOT_INFO info;
+
+	(void)state;
+	begin();
+	a->slots(2);
+	a->token(0, false);
+	a->no_events = b->no_events = c->no_events = true;
+	CK_FUNCTION_LIST *list = core_consumer();
+	assert_ok(list->C_GetSlotInfo(core_slot(list, 0), &info));
+	assert_int_equal(n_told(list), 0);
+
+	a->fault(CHAOS_C_GetSlotInfo,
+		 &(struct chaos_fault){.on_slot = true, .slot = 1, .hang = true, .times = 1});
+	struct crew *crew = crew_start(1, list_in_thread, list);
+	assert_true(WAIT_UNTIL(a->hanging == 1, DEADLINE_MS));
+	a->token(0, true);
+	assert_ok(list->C_GetSlotInfo(core_slot(list, 0), &info));
+	assert_true(info.flags & CKF_TOKEN_PRESENT);
+	unsigned n = n_told(list);
+	a->release();
+	crew_join(crew);
+	n += n_told(list);
+	n += n_told(list);
+	assert_int_equal(n, 1);
+	assert_int_equal(core_n_wrong, 0);
+	assert_ok(list->C_Finalize(NULL));
+	end();
+}
+
 int
 main(void)
 {
@@ -533,6 +587,7 @@ main(void)
 		core_unit_test(test_blocking_wait),
 		core_unit_test(test_finalize_ends_the_wait),
 		core_unit_test(test_each_event_of_many_is_told_once),
+		core_unit_test(test_a_list_that_comes_late),
 		core_unit_test(test_storm),
 	};
 

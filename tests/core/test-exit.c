@@ -207,6 +207,50 @@ test_finalize_at_exit(void **state)
 	assert_int_equal(left->finalized_a, 1);
 }
 
+static void
+call_a_at_exit(void)
+{
+	left->n_late++;
+	left->n_wrong += core_sign(list, session, &(struct chaos_signature){0}) != CKR_OK;
+	left->finalized_a = a->finalized;
+}
+
+/* A handler that was registered between the starts of two modules comes before the first one is finalized. */
+static int
+exit_between_two(void *data)
+{
+	struct scene *scene = core_scene();
+
+	a = scene_chaos(scene, "a", "chaos-a", data);
+	b = scene_chaos(scene, "b", "chaos-b", data);
+	scene_use(scene, NULL);
+	list = p11_kit_module_load(chaos_path("chaos-a"), 0);
+	managed = p11_kit_module_load(chaos_path("chaos-b"), 0);
+	/* Both have a configuration once it is read. */
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	if (!modules || list->C_Initialize(NULL) != CKR_OK)
+		_exit(3);
+	session = core_open(list, 0);
+	atexit(call_a_at_exit);
+	if (managed->C_Initialize(NULL) != CKR_OK)
+		_exit(4);
+	exit(0);
+}
+
+static void
+test_each_module_has_its_turn_at_exit(void **state)
+{
+	static char yes[] = "finalize-at-exit: yes";
+
+	(void)state;
+	left->n_late = left->n_wrong = 0;
+	left->finalized_a = 99;
+	assert_int_equal(child_run(exit_between_two, yes, EXIT_SECONDS), 0);
+	assert_int_equal(left->n_late, 1);
+	assert_int_equal(left->n_wrong, 0);
+	assert_int_equal(left->finalized_a, 0);
+}
+
 /* It was started by path, when nobody had read its configuration. */
 static int
 exit_with_late_key(void *data)
@@ -406,6 +450,7 @@ main(void)
 		cmocka_unit_test(test_calls_at_exit),
 		cmocka_unit_test(test_threads_call_while_the_process_exits),
 		cmocka_unit_test(test_finalize_at_exit),
+		cmocka_unit_test(test_each_module_has_its_turn_at_exit),
 		cmocka_unit_test(test_finalize_at_exit_that_is_configured_late),
 		cmocka_unit_test(test_finalize_at_exit_under_threads),
 		cmocka_unit_test(test_exit_inside_a_module),

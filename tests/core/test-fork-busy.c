@@ -250,6 +250,86 @@ test_fork_in_a_signal_handler_at_any_instruction(void **state)
 	fork_end();
 }
 
+/* ---- the handler returns in the child, into what it has interrupted ---- */
+
+#define N_RETURNS 2000
+
+static volatile sig_atomic_t is_child;
+
+static void
+fork_and_return(int number)
+{
+	(void)number;
+	if (is_child)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		is_child = 1;
+		signal(SIGALRM, SIG_IGN);
+		return;
+	}
+	n_bad_children += child_wait(pid, CHILD_SECONDS) != 0;
+	n_signals++;
+	signal_soon();
+}
+
+/* The call in which the child came to be is over; whatever that was, the child starts from nothing. */
+static void
+leave_if_child(void)
+{
+	if (is_child)
+		_exit(fork_check_proxy_down() || fork_check_managed_down() || fork_check_start());
+}
+
+static void
+call_each(CK_FUNCTION_LIST *list, CK_SLOT_ID slot)
+{
+	CK_SLOT_ID ids[CORE_MAX_SLOTS];
+	CK_SESSION_HANDLE session = 0;
+	CK_ULONG n = CORE_MAX_SLOTS;
+
+	/* The fork may have come before it began: then it is the child's own. */
+	if (list->C_Initialize(NULL) == CKR_OK && is_child)
+		_exit(0);
+	leave_if_child();
+	(void)list->C_GetSlotList(CK_TRUE, ids, &n);
+	leave_if_child();
+	(void)list->C_WaitForSlotEvent(CKF_DONT_BLOCK, ids, NULL);
+	leave_if_child();
+	for (int i = 0; i < 3; i++) {
+		(void)list->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session);
+		leave_if_child();
+		(void)list->C_CloseSession(session);
+		leave_if_child();
+	}
+	(void)list->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session);
+	leave_if_child();
+	(void)list->C_Finalize(NULL);
+	leave_if_child();
+}
+
+static void
+test_fork_in_a_signal_handler_that_returns(void **state)
+{
+	struct sigaction action = {.sa_handler = fork_and_return, .sa_flags = SA_RESTART};
+
+	(void)state;
+	if (!SUPPORT_FORKS_WHILE_BUSY || support_is_emulated())
+		skip();
+	fork_begin_down();
+	call_each(parent.list, 0x11); /* what is loaded is loaded */
+	n_signals = 0;
+	sigaction(SIGALRM, &action, NULL);
+	signal_soon();
+	while (n_signals < N_RETURNS) {
+		call_each(parent.list, 0x11);
+		call_each(parent.managed, 0);
+	}
+	signal(SIGALRM, SIG_IGN);
+	assert_int_equal(n_bad_children, 0);
+	fork_end_down();
+}
+
 int
 main(void)
 {
@@ -259,6 +339,7 @@ main(void)
 		core_unit_test(test_fork_while_threads_hang_in_calls),
 		core_unit_test(test_fork_while_threads_hang_in_life_cycle_calls),
 		core_unit_test(test_fork_in_a_signal_handler_at_any_instruction),
+		core_unit_test(test_fork_in_a_signal_handler_that_returns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

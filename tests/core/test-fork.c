@@ -285,6 +285,90 @@ test_a_module_forks_and_both_return(void **state)
 	fork_end();
 }
 
+#define N_HELD 3000
+
+static CK_SESSION_HANDLE held[N_HELD];
+static CK_FUNCTION_LIST *childs;
+static volatile pid_t forked;
+
+static unsigned long
+fork_and_open(struct chaos *chaos, const struct chaos_visit *visit, void *data)
+{
+	(void)chaos;
+	(void)visit;
+	(void)data;
+	forked = fork();
+	if (forked == 0) {
+		childs = core_consumer();
+		core_open(childs, core_slot(childs, 0));
+	}
+	return CKR_OK;
+}
+
+/*
+ * A module forks inside C_CloseSession, and the child uses the proxy before the call returns there: the entry whose session
+ * was being closed is the child's like all others, and is not given back twice.
+ */
+static int
+close_and_fork(void *data)
+{
+	(void)data;
+	CK_FUNCTION_LIST *list = core_consumer();
+	CK_SESSION_HANDLE session = core_open(list, core_slot(list, 0));
+
+	a->fault(CHAOS_C_CloseSession,
+		 &(struct chaos_fault){.callback = fork_and_open, .times = 1});
+	CK_RV rv = list->C_CloseSession(session);
+	if (forked != 0) {
+		CHECK(rv == CKR_OK);
+		return child_wait(forked, CHILD_SECONDS);
+	}
+	CHECK(rv == CKR_CRYPTOKI_NOT_INITIALIZED);
+	for (unsigned i = 0; i < N_HELD; i++)
+		held[i] = core_open(childs, 0x11);
+	for (unsigned i = 0; i < 2 * N_HELD; i++)
+		CHECK(childs->C_CloseSession(core_open(childs, 0x11)) == CKR_OK);
+	for (unsigned i = 0; i < N_HELD; i++)
+		CHECK(core_sign(childs, held[i], &(struct chaos_signature){0}) == CKR_OK);
+	_exit(0);
+}
+
+static void
+test_a_module_forks_while_it_closes(void **state)
+{
+	(void)state;
+	fork_begin();
+	assert_int_equal(child_run(close_and_fork, NULL, 2 * CHILD_SECONDS), 0);
+	fork_end();
+}
+
+/* The child starts no module that it has not initialized itself, though the list goes on there. */
+static int
+list_and_fork(void *data)
+{
+	CK_ULONG n = 0;
+
+	(void)data;
+	a->fault(CHAOS_C_GetSlotList,
+		 &(struct chaos_fault){.fork = CHAOS_FORK_BOTH_RETURN, .times = 1});
+	a->forked = b->forked = CHAOS_FORKED_NOTICES;
+	unsigned long initialized = b->calls[CHAOS_C_Initialize];
+	(void)parent.list->C_GetSlotList(CK_FALSE, NULL, &n);
+	if (a->forked_child > 0)
+		return child_wait(a->forked_child, CHILD_SECONDS);
+	CHECK(b->calls[CHAOS_C_Initialize] == initialized);
+	_exit(0);
+}
+
+static void
+test_a_module_forks_while_it_lists(void **state)
+{
+	(void)state;
+	fork_begin();
+	assert_int_equal(child_run(list_and_fork, NULL, 2 * CHILD_SECONDS), 0);
+	fork_end();
+}
+
 int
 main(void)
 {
@@ -300,6 +384,8 @@ main(void)
 		core_unit_test(test_fork_inside_a_module),
 		core_unit_test(test_fork_in_a_notify_callback),
 		core_unit_test(test_a_module_forks_and_both_return),
+		core_unit_test(test_a_module_forks_while_it_closes),
+		core_unit_test(test_a_module_forks_while_it_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -501,6 +501,117 @@ test_nobody_takes_anothers_event(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
+/* ---- released under its callers ---- */
+
+#define N_RELEASES 2000
+
+static CK_FUNCTION_LIST *_Atomic released;
+static atomic_bool is_over;
+
+static void
+call_what_is_released(void *data, unsigned i)
+{
+	CK_SLOT_ID slot;
+
+	(void)data;
+	(void)i;
+	while (!is_over) {
+		CK_FUNCTION_LIST *list = released;
+		CK_SESSION_HANDLE session;
+		if (!list)
+			continue;
+		if (list->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK)
+			(void)list->C_CloseSession(session);
+		(void)list->C_CloseAllSessions(0);
+		(void)list->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL);
+	}
+}
+
+/* The consumer's mistake, and no crash: late calls answer that the table is down. */
+static void
+test_released_while_it_is_called(void **state)
+{
+	(void)state;
+	struct chaos *a = core_fresh("chaos-a");
+	struct crew *crew = crew_start(3, call_what_is_released, NULL);
+
+	for (int i = 0; i < N_RELEASES; i++) {
+		CK_FUNCTION_LIST *list = start("chaos-a");
+		released = list;
+		if (i % 2)
+			support_pause_ms(0);
+		p11_kit_module_release(list);
+	}
+	is_over = true;
+	crew_join(crew);
+	assert_int_equal(a->up, 0);
+	assert_int_equal(a->initialized, a->finalized);
+	assert_int_equal(a->overlaps, 0);
+	assert_int_equal(a->sessions, 0);
+}
+
+static void
+finalize_in_thread(void *data, unsigned i)
+{
+	CK_FUNCTION_LIST *list = data;
+
+	(void)i;
+	core_expect(list->C_Finalize(NULL) == CKR_OK);
+}
+
+static void
+initialize_in_thread(void *data, unsigned i)
+{
+	CK_FUNCTION_LIST *list = data;
+
+	(void)i;
+	core_expect(list->C_Initialize(NULL) == CKR_OK);
+}
+
+/* Who starts it finds at the end that nobody has the table any more, and gives it back as it was. */
+static void
+test_released_while_it_is_started(void **state)
+{
+	(void)state;
+	struct chaos *a = core_fresh("chaos-a");
+	CK_FUNCTION_LIST *list = load("chaos-a");
+
+	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.hang = true, .times = 1});
+	struct crew *crew = crew_start(1, initialize_in_thread, list);
+	assert_true(WAIT_UNTIL(a->hanging == 1, 60000));
+	p11_kit_module_release(list);
+	a->release();
+	crew_join(crew);
+	assert_int_equal(core_n_wrong, 0);
+	assert_int_equal(a->up, 0);
+	assert_true(chaos_is_exact(a));
+
+	/* Each table has been another consumer's then. */
+	for (int i = 0; i < 600; i++)
+		stop(start("chaos-a"));
+	assert_true(chaos_is_exact(a));
+}
+
+/* The same where it is being stopped. */
+static void
+test_released_while_it_is_stopped(void **state)
+{
+	(void)state;
+	struct chaos *a = core_fresh("chaos-a");
+	CK_FUNCTION_LIST *list = start("chaos-a");
+
+	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.hang = true, .times = 1});
+	struct crew *crew = crew_start(1, finalize_in_thread, list);
+	assert_true(WAIT_UNTIL(a->hanging == 1, 60000));
+	p11_kit_module_release(list);
+	a->release();
+	crew_join(crew);
+	assert_int_equal(core_n_wrong, 0);
+	for (int i = 0; i < 600; i++)
+		stop(start("chaos-a"));
+	assert_true(chaos_is_exact(a));
+}
+
 int
 main(void)
 {
@@ -519,6 +630,9 @@ main(void)
 		cmocka_unit_test(test_a_handle_that_the_module_uses_again),
 		cmocka_unit_test(test_interfaces),
 		cmocka_unit_test(test_nobody_takes_anothers_event),
+		cmocka_unit_test(test_released_while_it_is_called),
+		cmocka_unit_test(test_released_while_it_is_started),
+		cmocka_unit_test(test_released_while_it_is_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

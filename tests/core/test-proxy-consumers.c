@@ -398,6 +398,33 @@ test_300_consumers(void **state)
 	assert_exact();
 }
 
+static void
+count_in_thread(void *data, unsigned i)
+{
+	(void)i;
+	core_expect(((CK_FUNCTION_LIST *)data)->C_GetSlotList(CK_FALSE, NULL, &(CK_ULONG){0}) ==
+		    CKR_OK);
+}
+
+/* Whoever was listing when the consumer finalized starts no module for it any more. */
+static void
+test_nothing_is_started_after_finalize(void **state)
+{
+	(void)state;
+	make_scene();
+	CK_FUNCTION_LIST *list = core_consumer();
+
+	a->fault(CHAOS_C_GetSlotList, &(struct chaos_fault){.hang = true, .times = 1});
+	struct crew *crew = crew_start(1, count_in_thread, list);
+	assert_true(WAIT_UNTIL(a->hanging == 1, 60000));
+	assert_ok(list->C_Finalize(NULL));
+	a->release();
+	crew_join(crew);
+	assert_int_equal(core_n_wrong, 0);
+	assert_int_equal(b->calls[CHAOS_C_Initialize], 1);
+	assert_exact();
+}
+
 int
 main(void)
 {
@@ -416,6 +443,7 @@ main(void)
 		core_unit_test(test_threads_never_disturb_one_another),
 		core_unit_test(test_cycles_leave_memory_flat),
 		core_unit_test(test_300_consumers),
+		core_unit_test(test_nothing_is_started_after_finalize),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,7 +147,8 @@ test_slot_base_that_cannot_be(void **state)
 	b->slots(1);
 	b->slot_id(0, 1);
 	CK_FUNCTION_LIST *list = core_consumer();
-	assert_true(core_message_has("module b: slot-base") && core_message_has("of module a has it"));
+	assert_true(core_message_has("module b: slot-base") &&
+		    core_message_has("of module a has it"));
 	assert_id(list, 0, 1000);
 	assert_id(list, 1, 0x11);
 	b->slots(2);
@@ -233,6 +234,40 @@ test_a_count_is_of_one_thread_and_question(void **state)
 	assert_ok(list->C_Finalize(NULL));
 }
 
+#define N_COUNTERS 100
+static atomic_uint n_counted;
+static atomic_bool is_grown;
+
+static void
+count_then_list(void *data, unsigned i)
+{
+	CK_FUNCTION_LIST *list = data;
+	CK_SLOT_ID ids[CORE_MAX_SLOTS];
+	CK_ULONG n = 0;
+
+	(void)i;
+	core_expect(list->C_GetSlotList(CK_FALSE, NULL, &n) == CKR_OK && n == 2);
+	n_counted++;
+	while (!is_grown)
+		support_pause_ms(1);
+	core_expect(list->C_GetSlotList(CK_FALSE, ids, &n) == CKR_OK && n == 2);
+}
+
+static void
+test_many_threads_count(void **state)
+{
+	(void)state;
+	CK_FUNCTION_LIST *list = begin(2);
+	struct crew *crew = crew_start(N_COUNTERS, count_then_list, list);
+
+	assert_true(WAIT_UNTIL(n_counted == N_COUNTERS, 60000));
+	a->plug(2, true);
+	is_grown = true;
+	crew_join(crew);
+	assert_int_equal(core_n_wrong, 0);
+	assert_ok(list->C_Finalize(NULL));
+}
+
 static void
 test_slots_with_tokens(void **state)
 {
@@ -287,6 +322,7 @@ main(void)
 		core_unit_test(test_slot_base_that_cannot_be),
 		core_unit_test(test_the_list_is_that_which_was_counted),
 		core_unit_test(test_a_count_is_of_one_thread_and_question),
+		core_unit_test(test_many_threads_count),
 		core_unit_test(test_slots_with_tokens),
 		core_unit_test(test_info),
 	};

@@ -6,7 +6,11 @@
  */
 #include "core/core.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define AT_ONCE_MS 1500 /* it does not wait; the machine may be busy */
 #define START_MS 6000   /* it waits 3 s at most */
@@ -478,6 +482,51 @@ test_managed_start_that_hangs(void **state)
 	end();
 }
 
+/* ---- another file that is being loaded ---- */
+
+static void
+load_slowly(void *data, unsigned i)
+{
+	(void)i;
+	core_expect(p11_kit_module_load(data, 0) == NULL);
+}
+
+/* The dynamic linker's lock is held meanwhile: who starts a module that is loaded does not want it. */
+static void
+test_start_while_another_file_is_loaded(void **state)
+{
+	char path[4096], fd[16], byte;
+	int pair[2];
+
+	(void)state;
+	begin();
+	CK_FUNCTION_LIST *list = core_consumer();
+	CK_FUNCTION_LIST *managed = p11_kit_module_load(chaos_path("chaos-b"), 0);
+	assert_ok(list->C_Finalize(NULL));
+
+	/* The constructor writes to the descriptor behind the one that it reads from. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(dup2(pair[0], 100), 100);
+	assert_int_equal(dup2(pair[0], 101), 101);
+	snprintf(fd, sizeof fd, "%d", 100);
+	setenv("P11_SLOW_LOAD", fd, 1);
+	snprintf(path, sizeof path, "%s/tests/core/libslow-load.so", support_env("P11_BUILD"));
+	struct crew *crew = crew_start(1, load_slowly, path);
+	assert_int_equal(read(pair[1], &byte, 1), 1);
+
+	assert_ok(list->C_Initialize(NULL));
+	assert_ok(managed->C_Initialize(NULL));
+	assert_int_equal(core_slot(list, 2), 0x13);
+	assert_ok(managed->C_Finalize(NULL));
+	assert_ok(list->C_Finalize(NULL));
+
+	assert_int_equal(write(pair[1], "!", 1), 1);
+	crew_join(crew);
+	assert_int_equal(core_n_wrong, 0);
+	p11_kit_module_release(managed);
+	end();
+}
+
 int
 main(void)
 {
@@ -492,6 +541,7 @@ main(void)
 		core_unit_test(test_managed_while_a_call_hangs),
 		core_unit_test(test_managed_finalize_while_its_own_call_hangs),
 		core_unit_test(test_managed_start_that_hangs),
+		core_unit_test(test_start_while_another_file_is_loaded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
