@@ -545,8 +545,9 @@ test_mutex(void **state)
 	assert_int_equal(p11_mutex_unlock(NULL), CKR_MUTEX_BAD);
 	assert_int_equal(p11_mutex_destroy(NULL), CKR_MUTEX_BAD);
 	assert_int_equal(p11_mutex_create(&mutex), CKR_OK);
+	/* OpenSC hangs in C_Initialize if it is told that it is not locked. */
 	if (!SUPPORT_TSAN)
-		assert_int_equal(p11_mutex_unlock(mutex), CKR_MUTEX_NOT_LOCKED);
+		assert_int_equal(p11_mutex_unlock(mutex), CKR_OK);
 	assert_int_equal(p11_mutex_lock(mutex), CKR_OK);
 	assert_int_not_equal(p11_mutex_lock(mutex), CKR_OK);
 	assert_int_equal(p11_mutex_unlock(mutex), CKR_OK);
