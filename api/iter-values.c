@@ -26,10 +26,12 @@ struct value {
 		*members; /* owned; of an array attribute: as many as attributes fit in `size` */
 };
 
+/* In a vendor's number the bit means nothing: NSS's and p11-kit's have it. */
 static bool
 is_array(const CK_ATTRIBUTE *attribute)
 {
-	return attribute->type & CKF_ARRAY_ATTRIBUTE;
+	return (attribute->type & (CKA_VENDOR_DEFINED | CKF_ARRAY_ATTRIBUTE)) ==
+	       CKF_ARRAY_ATTRIBUTE;
 }
 
 static CK_ULONG

@@ -705,6 +705,7 @@ key_attribute(const struct visit *visit, CK_ATTRIBUTE_TYPE type, unsigned char v
 	case CKA_TOKEN:
 	case CKA_PRIVATE:
 	case CKA_SIGN:
+	case CHAOS_VENDOR_ATTRIBUTE:
 		memcpy(value, &yes, sizeof(yes));
 		return sizeof(yes);
 	case CKA_LABEL:

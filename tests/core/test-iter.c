@@ -206,6 +206,22 @@ test_accessors(void **state)
 	assert_int_equal(a->sessions, 0);
 }
 
+/* The trust module's attributes have vendors' numbers, with all kinds of bits: trust(1) listed nothing. */
+static void
+test_a_vendors_attribute_is_no_array(void **state)
+{
+	(void)state;
+	P11KitIter *iter = iter_of("pkcs11:slot-id=1", 0);
+	CK_ATTRIBUTE ask = {CHAOS_VENDOR_ATTRIBUTE, NULL, 0};
+
+	assert_rv(p11_kit_iter_next(iter), CKR_OK);
+	assert_rv(p11_kit_iter_load_attributes(iter, &ask, 1), CKR_OK);
+	assert_int_equal(ask.ulValueLen, 1);
+	assert_int_equal(*(CK_BBOOL *)ask.pValue, CK_TRUE);
+	free(ask.pValue);
+	p11_kit_iter_free(iter);
+}
+
 static void
 test_broken_preconditions(void **state)
 {
@@ -570,6 +586,7 @@ main(void)
 		cmocka_unit_test(test_filters_and_another_uri),
 		cmocka_unit_test(test_a_slot_without_token),
 		cmocka_unit_test(test_accessors),
+		cmocka_unit_test(test_a_vendors_attribute_is_no_array),
 		cmocka_unit_test(test_broken_preconditions),
 		cmocka_unit_test(test_no_session_that_nobody_needs),
 		cmocka_unit_test(test_writable),
