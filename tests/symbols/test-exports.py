@@ -120,6 +120,18 @@ class Library(unittest.TestCase):
         self.assertLessEqual(sum(map(int, counts)), MAX_RELOCATIONS)
 
 
+class Package(unittest.TestCase):
+    """debian/libp11-kit0.symbols. dpkg-gensymbols compares it with the library, but only when the package is built."""
+
+    def test_the_package_lists_what_is_exported(self):
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../debian/libp11-kit0.symbols")
+        with open(path, encoding="utf-8") as file:
+            listed = re.findall(r"^ (\w+)@(\S+) \S+$", file.read(), re.M)
+        self.assertEqual(sorted(name for name, node in listed if node == PUBLIC_NODE and name != node),
+                         sorted(name for name, mark in listed_exports().items() if mark != "later"))
+        self.assertEqual({name for name, node in listed if node == PRIVATE_NODE and name != node}, PRIVATE_NAMES)
+
+
 class Modules(unittest.TestCase):
     def test_the_doors_export_the_entry_points_alone(self):
         for file in [PROXY, *MODULES]:
