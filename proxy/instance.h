@@ -24,10 +24,11 @@
 
 /* A module, as one instance uses it. */
 struct p11_link {
-	struct p11_module *module; /* owned reference, constant */
-	struct p11_slots *slots;   /* the module's, constant */
-	const char *name;          /* interned, constant: the key of the slots' numbers */
-	bool has_base;             /* constant; slot-base is configured, and is `base` */
+	struct p11_link *_Atomic next; /* owned; set once */
+	struct p11_module *module;     /* owned reference, constant */
+	struct p11_slots *slots;       /* the module's, constant */
+	const char *name;              /* interned, constant: the key of the slots' numbers */
+	bool has_base;                 /* constant; slot-base is configured, and is `base` */
 	CK_ULONG base;
 	bool is_critical;     /* constant */
 	atomic_ullong up_for; /* the owner on whose behalf the instance is a user of the module; 0:
@@ -41,12 +42,19 @@ p11_link_is_up(struct p11_link *link, unsigned long long owner)
 	return owner != 0 && atomic_load_explicit(&link->up_for, memory_order_acquire) == owner;
 }
 
-/* Immutable but for the links' state. Old ones stay, since a late call may still look at them. */
+/*
+ * In the order of the configuration, but for those that could be loaded only later, which are appended. Nothing is taken
+ * out. Old ones stay, since a late call may still look at them.
+ */
 struct p11_links {
-	struct p11_links *older; /* owned */
-	size_t n_links;
-	struct p11_link links[]; /* in the order of the configuration */
+	struct p11_links *older;        /* owned */
+	struct p11_link *_Atomic first; /* owned */
 };
+
+#define P11_EACH_LINK(link, links)                                                                 \
+	struct p11_link *link = atomic_load(&(links)->first);                                      \
+	link;                                                                                      \
+	link = atomic_load(&link->next)
 
 /* The answer to a counting call of C_GetSlotList, for the call with a buffer that follows. */
 struct p11_snapshot {
@@ -70,6 +78,7 @@ struct p11_instance {
 		owner; /* of its sessions, from C_Initialize to C_Finalize; 0: not initialized */
 	atomic_ullong last_event; /* the number of the last event that it was told */
 	atomic_bool has_3x;       /* a 3.x list was handed out: C_GetInfo says so */
+	atomic_llong load_at_ms;  /* modules that could not be loaded are not tried again before */
 
 	/* Guarded by the lock. */
 	enum p11_instance_state state;
@@ -97,6 +106,12 @@ p11_instance_number(const struct p11_instance *instance)
  * critical module that cannot be loaded is the answer.
  */
 CK_RV p11_instance_configure(struct p11_instance *instance, bool strict);
+
+/*
+ * Where a configured module could not be loaded, tries again, and appends its link, unless `owner` is not the instance's any
+ * more. Like a module that cannot be initialized, it is left alone for 20 times what the last try took, at least 1 s.
+ */
+void p11_instance_load_missing(struct p11_instance *instance, unsigned long long owner);
 
 /* ---- proxy/life.c ---- */
 

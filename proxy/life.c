@@ -106,15 +106,14 @@ bring_all_up(struct p11_instance *instance, unsigned long long owner, bool is_fi
 	struct p11_links *links = atomic_load(&instance->links);
 	long long deadline = p11_slots_now_ms() + START_WAIT_MS;
 
-	for (size_t i = 0; i < links->n_links; i++) {
-		struct p11_link *link = &links->links[i];
+	for (P11_EACH_LINK(link, links)) {
 		CK_RV rv = p11_link_bring_up(instance, link, owner, deadline, is_first);
 		if (rv != CKR_OK && link->is_critical)
 			return rv;
 	}
-	for (size_t i = 0; i < links->n_links; i++) {
-		if (p11_link_is_up(&links->links[i], owner))
-			(void)p11_link_refresh(&links->links[i], false, is_first);
+	for (P11_EACH_LINK(link, links)) {
+		if (p11_link_is_up(link, owner))
+			(void)p11_link_refresh(link, false, is_first);
 	}
 	return CKR_OK;
 }
@@ -209,8 +208,8 @@ p11_instance_finalize(CK_VOID_PTR reserved, void *context)
 	free_snapshots(snapshots);
 	p11_slots_wake();
 	p11_sessions_end(owner);
-	for (size_t i = 0; i < links->n_links; i++)
-		end_user(&links->links[i], owner);
+	for (P11_EACH_LINK(link, links))
+		end_user(link, owner);
 
 	p11_hold(&p11_proxy_lock);
 	if (instance->n_inits == 0)

@@ -18,6 +18,7 @@
 #include "share/registry.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,36 +29,69 @@
 /* ---- configuration ---- */
 
 static void
+link_free(struct p11_link *link)
+{
+	p11_module_unref(link->module);
+	p11_registry_release();
+	free(link);
+}
+
+static void
 links_free(struct p11_links *links)
 {
-	if (!links)
-		return;
-	for (size_t i = 0; i < links->n_links; i++) {
-		p11_module_unref(links->links[i].module);
-		p11_registry_release();
+	struct p11_link *link = atomic_load(&links->first);
+
+	while (link) {
+		struct p11_link *next = atomic_load(&link->next);
+		link_free(link);
+		link = next;
 	}
 	free(links);
+}
+
+/* Takes what was found, also on failure. */
+static struct p11_link *
+link_new(const struct p11_found *found)
+{
+	struct p11_shared *shared = p11_shared_of(found->module);
+	struct p11_link *link = shared ? calloc(1, sizeof *link) : NULL;
+
+	if (!link) {
+		p11_module_unref(found->module);
+		p11_registry_release();
+		return NULL;
+	}
+	link->module = found->module;
+	link->slots = &shared->slots;
+	link->name = p11_intern(p11_config_name(found->config));
+	link->has_base = p11_config_slot_base(found->config, &link->base);
+	link->is_critical = p11_config_yes(found->config, "critical", false);
+	return link;
+}
+
+/* Takes the link. Of several threads of one instance only one appends at a time. */
+static void
+append(struct p11_links *links, struct p11_link *link)
+{
+	struct p11_link *_Atomic *end = &links->first;
+
+	while (atomic_load(end))
+		end = &atomic_load(end)->next;
+	atomic_store_explicit(end, link, memory_order_release);
 }
 
 /* Takes what was found, also on failure. */
 static struct p11_links *
 links_new(const struct p11_found *found, size_t n_found)
 {
-	struct p11_links *links = calloc(1, sizeof *links + n_found * sizeof links->links[0]);
+	struct p11_links *links = calloc(1, sizeof *links);
 
 	for (size_t i = 0; i < n_found; i++) {
-		struct p11_shared *shared = links ? p11_shared_of(found[i].module) : NULL;
-		if (!shared) {
-			p11_module_unref(found[i].module);
-			p11_registry_release();
-			continue;
-		}
-		struct p11_link *link = &links->links[links->n_links++];
-		link->module = found[i].module;
-		link->slots = &shared->slots;
-		link->name = p11_intern(p11_config_name(found[i].config));
-		link->has_base = p11_config_slot_base(found[i].config, &link->base);
-		link->is_critical = p11_config_yes(found[i].config, "critical", false);
+		struct p11_link *link = link_new(&found[i]);
+		if (link && links)
+			append(links, link);
+		else if (link)
+			link_free(link);
 	}
 	return links;
 }
@@ -65,15 +99,16 @@ links_new(const struct p11_found *found, size_t n_found)
 static bool
 is_same(const struct p11_links *a, const struct p11_links *b)
 {
-	if (!a || a->n_links != b->n_links)
-		return false;
-	for (size_t i = 0; i < a->n_links; i++) {
-		const struct p11_link *x = &a->links[i], *y = &b->links[i];
-		if (x->module != y->module || x->name != y->name || x->has_base != y->has_base ||
-		    x->base != y->base || x->is_critical != y->is_critical)
-			return false;
+	const struct p11_link *x = a ? atomic_load(&a->first) : NULL;
+	const struct p11_link *y = atomic_load(&b->first);
+
+	while (x && y && x->module == y->module && x->name == y->name &&
+	       x->has_base == y->has_base && x->base == y->base &&
+	       x->is_critical == y->is_critical) {
+		x = atomic_load(&x->next);
+		y = atomic_load(&y->next);
 	}
-	return true;
+	return a && !x && !y;
 }
 
 /* Gives the instance these links, unless it has the same already, or is initialized. */
@@ -136,6 +171,59 @@ p11_instance_configure(struct p11_instance *instance, bool strict)
 		return p11_fail(CKR_HOST_MEMORY, "no memory for the proxy");
 	set_links(instance, links);
 	return CKR_OK;
+}
+
+static bool
+has_module(struct p11_links *links, const struct p11_module *module)
+{
+	for (P11_EACH_LINK(link, links)) {
+		if (link->module == module)
+			return true;
+	}
+	return false;
+}
+
+/* Takes what was found. */
+static void
+append_missing(struct p11_instance *instance, unsigned long long owner,
+	       const struct p11_found *found)
+{
+	struct p11_links *links = atomic_load(&instance->links);
+	struct p11_link *link = link_new(found);
+	bool is_appended = false;
+
+	if (!link)
+		return;
+	p11_hold(&p11_proxy_lock);
+	if (atomic_load(&instance->owner) == owner && !has_module(links, link->module)) {
+		append(links, link);
+		is_appended = true;
+	}
+	p11_let_go(&p11_proxy_lock);
+	if (!is_appended)
+		link_free(link);
+}
+
+void
+p11_instance_load_missing(struct p11_instance *instance, unsigned long long owner)
+{
+	P11_NO_CANCEL;
+	long long began = p11_slots_now_ms(), at = atomic_load(&instance->load_at_ms);
+	unsigned generation = p11_fork_generation();
+	struct p11_found *found;
+	size_t n_found;
+
+	if (began < at || !p11_registry_lacks_any() || p11_module_thread_is_inside() ||
+	    !atomic_compare_exchange_strong(&instance->load_at_ms, &at, LLONG_MAX))
+		return;
+	if (p11_registry_load(P11_REGISTRY_BY_PROXY | P11_REGISTRY_NONE_CRITICAL, &found,
+			      &n_found) == CKR_OK) {
+		for (size_t i = 0; i < n_found; i++)
+			append_missing(instance, owner, &found[i]);
+		free(found);
+	}
+	if (generation == p11_fork_generation())
+		atomic_store(&instance->load_at_ms, p11_slots_retry_at_ms(began));
 }
 
 /* ---- tables ---- */
@@ -389,8 +477,9 @@ reset_in_child(void)
 		atomic_store(&instance->owner, 0);
 		if (instance->state == P11_INSTANCE_UP)
 			instance->state = P11_INSTANCE_FINALIZED;
-		for (size_t j = 0; j < links->n_links; j++)
-			atomic_store(&links->links[j].up_for, 0);
+		for (P11_EACH_LINK(link, links))
+			atomic_store(&link->up_for, 0);
+		atomic_store(&instance->load_at_ms, 0);
 	}
 }
 

@@ -80,13 +80,15 @@ gather(struct p11_instance *instance, unsigned long long owner, bool present, st
 	struct p11_links *links = atomic_load(&instance->links);
 	CK_RV rv = CKR_OK;
 
-	for (size_t i = 0; rv == CKR_OK && i < links->n_links; i++) {
-		struct p11_link *link = &links->links[i];
+	p11_instance_load_missing(instance, owner);
+	for (P11_EACH_LINK(link, links)) {
 		(void)p11_link_bring_up(instance, link, owner, 0, false);
 		if (!p11_link_is_up(link, owner))
 			continue;
 		(void)p11_link_refresh(link, present, false);
 		rv = add_link(link, present, list);
+		if (rv != CKR_OK)
+			return rv;
 	}
 	return rv;
 }
@@ -227,9 +229,9 @@ p11_instance_get_slot_list(CK_BBOOL token_present, CK_SLOT_ID_PTR list, CK_ULONG
 static struct p11_link *
 link_of_name(struct p11_links *links, const char *name)
 {
-	for (size_t i = 0; i < links->n_links; i++) {
-		if (links->links[i].name == name)
-			return &links->links[i];
+	for (P11_EACH_LINK(link, links)) {
+		if (link->name == name)
+			return link;
 	}
 	return NULL;
 }
@@ -358,8 +360,8 @@ poll_all(struct p11_instance *instance, unsigned long long owner, bool now)
 {
 	struct p11_links *links = atomic_load(&instance->links);
 
-	for (size_t i = 0; i < links->n_links; i++) {
-		struct p11_link *link = &links->links[i];
+	p11_instance_load_missing(instance, owner);
+	for (P11_EACH_LINK(link, links)) {
 		(void)p11_link_bring_up(instance, link, owner, 0, false);
 		if (p11_link_is_up(link, owner))
 			p11_slots_poll(link->slots, link->module, now);
@@ -373,19 +375,19 @@ next_event(struct p11_instance *instance, CK_SLOT_ID *id)
 {
 	struct p11_links *links = atomic_load(&instance->links);
 	unsigned long long after = atomic_load(&instance->last_event), event;
-	struct p11_link *link;
+	struct p11_link *found;
 	CK_SLOT_ID slot = 0;
 
 	do {
 		/* Not one that comes while we look: a module that we have passed already may have
 		 * an earlier one by then. */
 		event = p11_slots_last_event() + 1;
-		link = NULL;
-		for (size_t i = 0; i < links->n_links; i++) {
-			if (p11_slots_event_after(links->links[i].slots, after, &event, &slot))
-				link = &links->links[i];
+		found = NULL;
+		for (P11_EACH_LINK(link, links)) {
+			if (p11_slots_event_after(link->slots, after, &event, &slot))
+				found = link;
 		}
-		if (!link || !number_of(link, slot, id))
+		if (!found || !number_of(found, slot, id))
 			return false;
 	} while (!atomic_compare_exchange_weak(&instance->last_event, &after, event));
 	return true;

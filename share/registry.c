@@ -17,6 +17,7 @@
 /* What was made of one file. */
 struct reading_module {
 	struct p11_module *_Atomic attached; /* a reference, or NULL so far */
+	atomic_bool has_failed;              /* the last try to load it has */
 	_Atomic off_t size;                  /* of its file */
 	const char *_Atomic original; /* interned, or NULL: its file is a copy of that one's */
 };
@@ -295,6 +296,7 @@ attach(struct reading *reading, size_t i, bool verbose)
 		return CKR_OK;
 
 	CK_RV rv = open_configured(config, &module);
+	atomic_store(&reading->modules[i].has_failed, rv != CKR_OK);
 	if (rv != CKR_OK)
 		return rv;
 	if (module->is_ours) {
@@ -488,6 +490,20 @@ p11_registry_config_of(const struct p11_module *module)
 			return reading->set->modules[i];
 	}
 	return NULL;
+}
+
+bool
+p11_registry_lacks_any(void)
+{
+	p11_registry_hold(); /* the reading stays meanwhile */
+	const struct reading *reading =
+		atomic_load_explicit(&registry.reading, memory_order_acquire);
+	bool lacks = !reading;
+
+	for (size_t i = 0; reading && i < reading->set->n_modules; i++)
+		lacks |= atomic_load(&reading->modules[i].has_failed);
+	p11_registry_release();
+	return lacks;
 }
 
 void

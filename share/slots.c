@@ -279,13 +279,18 @@ merge_locked(struct p11_slots *slots, const struct answer *answer)
 	return CKR_OK;
 }
 
+long long
+p11_slots_retry_at_ms(long long began_ms)
+{
+	long long now = p11_slots_now_ms(), pause = (now - began_ms) * RETRY_FACTOR;
+
+	return now + (pause < RETRY_MIN_MS ? RETRY_MIN_MS : pause);
+}
+
 static void
 pause_locked(struct p11_slots *slots, unsigned long start, long long took_ms)
 {
-	long long pause = took_ms * RETRY_FACTOR;
-
-	pause = pause < RETRY_MIN_MS ? RETRY_MIN_MS : pause;
-	slots->retry_at_ms = p11_slots_now_ms() + pause;
+	slots->retry_at_ms = p11_slots_retry_at_ms(p11_slots_now_ms() - took_ms);
 	slots->failed_start = start;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "core/core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -347,6 +348,62 @@ test_poller_pays_a_twentieth(void **state)
 	end();
 }
 
+/* ---- what could not be loaded ---- */
+
+/* It appears by itself when it can be, in the proxy and among its events; the others never notice. */
+static void
+test_file_that_comes_late(void **state)
+{
+	char command[8192];
+	CK_SLOT_ID ids[CORE_MAX_SLOTS];
+
+	(void)state;
+	struct scene *late = core_scene();
+	scene_chaos(late, "a", "chaos-a", NULL);
+	scene_module(late, "late", scene_path(late, "late.so"), NULL);
+	scene_use(late, NULL);
+	CK_FUNCTION_LIST *list = core_consumer();
+	assert_true(core_message_has("late.so"));
+	CK_SESSION_HANDLE session = core_open(list, 0x11);
+	assert_int_equal(core_slots(list, ids), 1);
+
+	snprintf(command, sizeof command, "cp %s %s", chaos_path("chaos-c"),
+		 scene_path(late, "late.so"));
+	assert_int_equal(system(command), 0);
+	assert_true(WAIT_UNTIL(core_slots(list, ids) == 2, 60000));
+	assert_int_equal(ids[0], 0x11);
+	assert_int_equal(ids[1], 0x12);
+	struct chaos_signature signature;
+	assert_ok(core_sign(list, core_open(list, 0x12), &signature));
+	assert_string_equal(signature.module, "chaos-c");
+	assert_ok(core_sign(list, session, &signature));
+	assert_ok(list->C_Finalize(NULL));
+	assert_ok(list->C_Initialize(NULL));
+	assert_int_equal(core_slots(list, ids), 2);
+	assert_int_equal(ids[1], 0x12);
+	assert_ok(list->C_Finalize(NULL));
+}
+
+/* Where no module could be loaded at all, too. */
+static void
+test_the_only_file_comes_late(void **state)
+{
+	char command[8192];
+	CK_SLOT_ID ids[CORE_MAX_SLOTS];
+
+	(void)state;
+	struct scene *late = core_scene();
+	scene_module(late, "late", scene_path(late, "late.so"), NULL);
+	scene_use(late, NULL);
+	CK_FUNCTION_LIST *list = core_consumer();
+	assert_int_equal(core_slots(list, ids), 0);
+	snprintf(command, sizeof command, "cp %s %s", chaos_path("chaos-c"),
+		 scene_path(late, "late.so"));
+	assert_int_equal(system(command), 0);
+	assert_true(WAIT_UNTIL(core_slots(list, ids) == 1, 60000));
+	assert_ok(list->C_Finalize(NULL));
+}
+
 int
 main(void)
 {
@@ -360,6 +417,8 @@ main(void)
 		core_unit_test(test_late_module_appears_by_itself),
 		core_unit_test(test_success_of_others_ends_the_pause),
 		core_unit_test(test_poller_pays_a_twentieth),
+		core_unit_test(test_file_that_comes_late),
+		core_unit_test(test_the_only_file_comes_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
