@@ -22,12 +22,13 @@ OURS = ["-I", os.path.join(BUILD, "include"), "-I", os.path.join(SOURCE, "includ
 THEIRS = ["-I", "/usr/include/p11-kit-1"]
 INCLUDES = ("#define P11_KIT_FUTURE_UNSTABLE_API 1\n#include <stdio.h>\n#include <stddef.h>\n"
             "#include <p11-kit/pkcs11.h>\n#include <p11-kit/p11-kit.h>\n#include <p11-kit/uri.h>\n"
-            "#include <p11-kit/pin.h>\n#include <p11-kit/iter.h>\n")
+            "#include <p11-kit/pin.h>\n#include <p11-kit/iter.h>\n#include <p11-kit/remote.h>\n")
 
 # Where the standard has other values than the incumbent.
 STANDARD_IS_RIGHT = {"CKR_EXCEEDED_MAX_ITERATIONS", "CKR_FIPS_SELF_TEST_FAILED", "CKR_LIBRARY_LOAD_FAILED",
                      "CKR_PIN_TOO_WEAK", "CKR_PUBLIC_KEY_INVALID"}
 MACROS = re.compile(r"^#define ((?:CK[A-Z]?_|CRYPTOKI_|P11_KIT_)\w+) (.+)$", re.M)
+PROTOTYPES = re.compile(r"^([\w \t*]*?\bp11_kit_\w+\s*\([^;{}]*\)\s*;)", re.M)
 ENUMERATORS = re.compile(r"\b(P11_KIT_[A-Z_]+)\b\s*(?:=|,|\n)")
 
 
@@ -129,6 +130,18 @@ class Agreement(Headers):
         for struct in ("P11KitUriResult", "P11KitUriType", "P11KitPinFlags"):
             lines[struct] = f'\tprintf("{struct}=%zu\\n", sizeof({struct}));'
         self.compare(lines, at_least=100)  # Debian 12's header has 2.40's structs and few more
+
+    def test_prototypes(self):
+        """Theirs behind ours: a compiler refuses a declaration that says something else."""
+        theirs = []
+        for header in ("p11-kit.h", "deprecated.h", "uri.h", "pin.h", "iter.h", "remote.h"):
+            with open(os.path.join(THEIRS[1], "p11-kit", header), encoding="utf-8") as file:
+                text = re.sub(r"/\*.*?\*/|^[ \t]*#.*?$|P11_KIT_DEPRECATED_FOR\s*\(.*?\)", "", file.read(), flags=re.S | re.M)
+            theirs += PROTOTYPES.findall(text)
+        self.assertEqual(len(theirs), 99)
+        self.assert_compiles(INCLUDES + "\n".join(theirs), "-x", "c", "-w")
+        changed = [line.replace("P11KitIterBehavior", "long") for line in theirs]
+        self.assertNotEqual(self.compiles(INCLUDES + "\n".join(changed), "-x", "c", "-w").returncode, 0)
 
 
 class Facts(Headers):
