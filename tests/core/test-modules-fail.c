@@ -3,6 +3,7 @@
  * When configured modules fail: what is left out and what is everybody's failure, what the message
  * says, and that nothing stays half done.
  */
+#define P11_KIT_NO_DEPRECATIONS
 #include "core/core.h"
 
 #include <stdlib.h>
@@ -457,6 +458,50 @@ test_proxy_as_a_module(void **state)
 	scene_free(scene);
 }
 
+/* Managed, unmanaged, and as the older functions load it: each sees the configured module, none ends it under the others. */
+static void
+test_proxy_as_a_module_in_every_way(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	const char *proxy = support_env("P11_PROXY");
+	struct chaos_signature signature;
+	CK_FUNCTION_LIST *older = NULL;
+
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
+	CK_FUNCTION_LIST *managed = p11_kit_module_load(proxy, 0);
+	CK_FUNCTION_LIST *unmanaged = p11_kit_module_load(proxy, P11_KIT_MODULE_UNMANAGED);
+	char *file = p11_kit_module_get_filename(managed);
+	assert_string_equal(file, proxy);
+	free(file);
+	assert_null(p11_kit_module_get_name(managed));
+	assert_ok(p11_kit_module_initialize(managed));
+	assert_ok(p11_kit_module_initialize(unmanaged));
+	assert_ok(p11_kit_load_initialize_module(proxy, &older));
+
+	CK_FUNCTION_LIST *lists[] = {managed, unmanaged, older};
+	CK_SESSION_HANDLE sessions[3];
+	for (size_t i = 0; i < 3; i++) {
+		sessions[i] = core_open(lists[i], core_slot(lists[i], 0));
+		assert_ok(core_sign(lists[i], sessions[i], &signature));
+		assert_string_equal(signature.module, "chaos-a");
+	}
+	p11_kit_modules_finalize_and_release(modules);
+	assert_ok(p11_kit_module_finalize(managed));
+	assert_ok(core_sign(older, sessions[2], &signature));
+	assert_ok(p11_kit_finalize_module(older));
+	assert_ok(core_sign(unmanaged, sessions[1], &signature));
+	assert_int_equal(a->finalized, 0);
+	assert_ok(p11_kit_module_finalize(unmanaged));
+	p11_kit_module_release(managed);
+	p11_kit_module_release(unmanaged);
+	assert_int_equal(a->initialized, 1);
+	assert_true(chaos_is_exact(a));
+	scene_free(scene);
+}
+
 int
 main(void)
 {
@@ -474,6 +519,7 @@ main(void)
 		cmocka_unit_test(test_finalize_goes_on),
 		cmocka_unit_test(test_messages_belong_to_a_thread),
 		cmocka_unit_test(test_proxy_as_a_module),
+		cmocka_unit_test(test_proxy_as_a_module_in_every_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

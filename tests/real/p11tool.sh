@@ -22,6 +22,8 @@ step "the token, once, with its module"
 if [ "$P11_REAL" != incumbent ]; then
 	ours p11tool --provider "$PROXY" --list-tokens >log 2>&1 || fail "--provider with the proxy: $(cat log)"
 	grep -q 'Label: demo$' log || fail "--provider with the proxy lists no token: $(cat log)"
+	ours p11tool --provider "$PROXY" --login --test-sign "pkcs11:token=demo;object=rsa;type=private" >log 2>&1 ||
+		fail "--provider with the proxy does not sign: $(cat log)"
 	step "the proxy as GnuTLS's provider"
 fi
 
