@@ -4,6 +4,7 @@
  * it asks for no more: once for the sizes, once for the values, and once more for each level of
  * array attributes. Where the blocks are and how large stands beside the template, since a module
  * that writes nonsense into an array of attributes must not make us free nonsense.
+ * So does the type: what was given as bytes must not be said to be an array of pointers in the end.
  */
 #include "api/iter-values.h"
 
@@ -20,18 +21,31 @@
 #define MAX_VALUE ((CK_ULONG)256 << 20) /* bytes; longer ones are a module's mistake */
 
 struct value {
-	void *data; /* owned; may be a secret; `size` bytes and a NUL */
+	CK_ATTRIBUTE_TYPE type;
+	bool is_typed; /* else the module is still to say what it is */
+	void *data;    /* owned; may be a secret; `size` bytes and a NUL */
 	CK_ULONG size;
 	struct value
 		*members; /* owned; of an array attribute: as many as attributes fit in `size` */
 };
 
-/* In a vendor's number the bit means nothing: NSS's and p11-kit's have it. */
+/*
+ * CKF_ARRAY_ATTRIBUTE does not tell: CKA_ALLOWED_MECHANISMS and numbers of vendors (NSS's and
+ * p11-kit's) have it, and two templates lack it.
+ */
 static bool
-is_array(const CK_ATTRIBUTE *attribute)
+is_array(const struct value *value)
 {
-	return (attribute->type & (CKA_VENDOR_DEFINED | CKF_ARRAY_ATTRIBUTE)) ==
-	       CKF_ARRAY_ATTRIBUTE;
+	switch (value->type) {
+	case CKA_WRAP_TEMPLATE:
+	case CKA_UNWRAP_TEMPLATE:
+	case CKA_DERIVE_TEMPLATE:
+	case CKA_ENCAPSULATE_TEMPLATE:
+	case CKA_DECAPSULATE_TEMPLATE:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static CK_ULONG
@@ -47,18 +61,18 @@ drop_value(struct value *value)
 		drop_value(&value->members[i]);
 	free(value->members);
 	p11_uri_wipe(value->data, value->size);
-	*value = (struct value){0};
+	*value = (struct value){.type = value->type, .is_typed = value->is_typed};
 }
 
 static bool
-allocate(struct value *value, const CK_ATTRIBUTE *attribute, CK_ULONG size)
+allocate(struct value *value, CK_ULONG size)
 {
 	drop_value(value);
 	value->data = calloc(1, size + 1);
 	value->size = size;
-	if (value->data && is_array(attribute) && size >= sizeof(CK_ATTRIBUTE))
+	if (value->data && is_array(value))
 		value->members = calloc(size / sizeof(CK_ATTRIBUTE), sizeof *value->members);
-	return value->data && (value->members || !is_array(attribute));
+	return value->data && (value->members || !is_array(value));
 }
 
 /* Puts our memory into a template. */
@@ -71,6 +85,16 @@ place(CK_ATTRIBUTE *attributes, const struct value *values, CK_ULONG count)
 		if (values[i].members)
 			place(values[i].data, values[i].members, n_members(&values[i]));
 	}
+}
+
+/* Whether the attribute still is what it was, or what the module says it is for the first time. */
+static bool
+is_same(const CK_ATTRIBUTE *attribute, struct value *value)
+{
+	if (!value->is_typed)
+		value->type = attribute->type;
+	value->is_typed = true;
+	return attribute->type == value->type;
 }
 
 /*
@@ -87,12 +111,12 @@ make_room(const CK_ATTRIBUTE *attributes, struct value *values, CK_ULONG count, 
 		CK_ULONG size = attributes[i].ulValueLen;
 		if (size == CK_UNAVAILABLE_INFORMATION || size == 0)
 			continue;
-		if (size > MAX_VALUE ||
-		    (is_array(&attributes[i]) && (depth == 0 || size % sizeof(CK_ATTRIBUTE))))
+		if (size > MAX_VALUE || !is_same(&attributes[i], &values[i]) ||
+		    (is_array(&values[i]) && (depth == 0 || size % sizeof(CK_ATTRIBUTE))))
 			return CKR_GENERAL_ERROR;
 		if (size > values[i].size) {
 			*grown = true;
-			rv = allocate(&values[i], &attributes[i], size) ? CKR_OK : CKR_HOST_MEMORY;
+			rv = allocate(&values[i], size) ? CKR_OK : CKR_HOST_MEMORY;
 		} else if (values[i].members) {
 			rv = make_room(values[i].data, values[i].members,
 				       size / sizeof(CK_ATTRIBUTE), depth - 1, grown);
@@ -164,8 +188,10 @@ p11_values_load(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_H
 	struct value *values = calloc(count, sizeof *values);
 	CK_RV rv = CKR_HOST_MEMORY;
 
-	for (CK_ULONG i = 0; attributes && i < count; i++)
+	for (CK_ULONG i = 0; attributes && values && i < count; i++) {
 		attributes[i].type = templ[i].type;
+		(void)is_same(&attributes[i], &values[i]);
+	}
 	if (attributes && values)
 		rv = ask_for_all(module, session, object, attributes, values, count);
 	for (CK_ULONG i = 0; values && i < count; i++) {

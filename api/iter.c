@@ -134,6 +134,12 @@ leave_slot(P11KitIter *iter)
 {
 	leave_session(iter);
 	iter->slot = 0;
+}
+
+/* Not at the end of an iteration: consumers look at the last one then. */
+static void
+forget_infos(P11KitIter *iter)
+{
 	iter->slot_info = (CK_SLOT_INFO){0};
 	iter->token_info = (CK_TOKEN_INFO){0};
 }
@@ -300,6 +306,7 @@ p11_kit_iter_begin(P11KitIter *iter, CK_FUNCTION_LIST_PTR *modules)
 		return;
 
 	size_t n = 0;
+	forget_infos(iter);
 	while (modules[n])
 		n++;
 	iter->modules = calloc(n + 1, sizeof(CK_FUNCTION_LIST *));
@@ -350,6 +357,7 @@ p11_kit_iter_begin_with(P11KitIter *iter, CK_FUNCTION_LIST_PTR module, CK_SLOT_I
 	reset(iter);
 	if (p11_broken(module != NULL))
 		return;
+	forget_infos(iter);
 	iter->module = module;
 	if (session != 0)
 		begin_with_session(iter, slot, session);
@@ -374,6 +382,7 @@ step_module(P11KitIter *iter, bool *stop)
 	leave_module(iter);
 	if (iter->next_module == iter->n_modules)
 		return CKR_CANCEL;
+	forget_infos(iter);
 	iter->module = iter->modules[iter->next_module++];
 	if (CALL(iter, C_GetInfo, &info) != CKR_OK ||
 	    !p11_kit_uri_match_module_info(&iter->uri, &info))
@@ -432,13 +441,15 @@ step_slot(P11KitIter *iter, bool *stop)
 		iter->step = AT_MODULE;
 		return CKR_OK;
 	}
+	forget_infos(iter);
 	iter->slot = iter->slots[iter->next_slot++];
 	if (iter->uri.slot_id != P11_URI_NO_SLOT_ID && iter->uri.slot_id != iter->slot)
 		return CKR_OK;
 	if (CALL(iter, C_GetSlotInfo, iter->slot, &iter->slot_info) != CKR_OK ||
 	    !p11_kit_uri_match_slot_info(&iter->uri, &iter->slot_info))
 		return CKR_OK;
-	if (iter->slot_info.flags & CKF_TOKEN_PRESENT)
+	/* Where empty slots were not asked for, each has a token, whatever its flags say. */
+	if (!wants(iter, P11_KIT_ITER_WITH_SLOTS) || (iter->slot_info.flags & CKF_TOKEN_PRESENT))
 		iter->step = AT_TOKEN;
 	*stop = stop_at(iter, P11_KIT_ITER_KIND_SLOT, wants(iter, P11_KIT_ITER_WITH_SLOTS));
 	return CKR_OK;
@@ -531,6 +542,8 @@ fetch(P11KitIter *iter, CK_ULONG *n)
 			size > MAX_COUNT ? NULL : reallocarray(objects->items, size, sizeof *items);
 		if (!items)
 			return CKR_HOST_MEMORY;
+		/* Of a count that is too high the rest is no memory of others. */
+		memset(items + objects->size, 0, (size - objects->size) * sizeof *items);
 		objects->items = items;
 		objects->size = size;
 	}
@@ -696,13 +709,13 @@ p11_kit_iter_get_slot(P11KitIter *iter)
 P11_EXPORT CK_SLOT_INFO *
 p11_kit_iter_get_slot_info(P11KitIter *iter)
 {
-	return NOT_ITERATING(iter) ? NULL : &iter->slot_info;
+	return p11_broken(iter != NULL) ? NULL : &iter->slot_info;
 }
 
 P11_EXPORT CK_TOKEN_INFO *
 p11_kit_iter_get_token(P11KitIter *iter)
 {
-	return NOT_ITERATING(iter) ? NULL : &iter->token_info;
+	return p11_broken(iter != NULL) ? NULL : &iter->token_info;
 }
 
 P11_EXPORT CK_SESSION_HANDLE

@@ -210,8 +210,9 @@ CK_SLOT_ID p11_kit_iter_get_slot(P11KitIter *iter);
  * [one thread per iterator]
  * @iter: the iterator
  *
- * Returns the iterator's own structure, which the next p11_kit_iter_next() writes; all zero where
- * the iteration began with a session. NULL for a broken precondition.
+ * Returns the iterator's own structure, which the next p11_kit_iter_next() writes; at the end of the
+ * iteration it still is what it was. All zero where the iteration began with a session. NULL for a
+ * broken precondition.
  * Since 0.23.
  */
 CK_SLOT_INFO *p11_kit_iter_get_slot_info(P11KitIter *iter);

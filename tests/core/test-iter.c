@@ -232,8 +232,8 @@ test_broken_preconditions(void **state)
 	assert_rv(p11_kit_iter_next(iter), CKR_OPERATION_NOT_INITIALIZED);
 	assert_int_equal(p11_kit_iter_get_kind(iter), P11_KIT_ITER_KIND_UNKNOWN);
 	assert_null(p11_kit_iter_get_module(iter));
-	assert_null(p11_kit_iter_get_slot_info(iter));
-	assert_null(p11_kit_iter_get_token(iter));
+	assert_null(p11_kit_iter_get_slot_info(NULL));
+	assert_null(p11_kit_iter_get_token(NULL));
 	assert_int_equal(p11_kit_iter_get_slot(iter), 0);
 	assert_int_equal(p11_kit_iter_get_session(iter), 0);
 	assert_int_equal(p11_kit_iter_get_object(iter), 0);

@@ -229,6 +229,8 @@ iterate(CK_FUNCTION_LIST **modules)
 		session = p11_kit_iter_keep_session(iter);
 	}
 	SHOW_NUMBER(rv);
+	SHOW_NUMBER(p11_kit_iter_get_slot_info(iter)->flags); /* those of the last one */
+	SHOW_NUMBER(p11_kit_iter_get_token(iter)->label[0]);
 	SHOW_WHETHER(session);
 	p11_kit_iter_begin_with(iter, modules[0], 0, session);
 	SHOW_NUMBER(p11_kit_iter_next(iter));
