@@ -6,6 +6,7 @@
  *
  * Modules are believed nothing: functions may be missing, counts may be larger than the buffers.
  */
+#define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "p11-kit/iter.h"
 #include "p11-kit/pin.h"
 

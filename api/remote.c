@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The symbols of remote.h, until remoting is built in. */
+#define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "p11-kit/remote.h"
 
 #include "base/base.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What p11-kit.h and version.h promise of the small functions. */
+/* What p11-kit.h, remote.h and version.h promise of the small functions. */
 #define P11_KIT_FUTURE_UNSTABLE_API
 #include "p11-kit/p11-kit.h"
+#include "p11-kit/remote.h"
 #include "p11-kit/version.h"
 
 #include "base/base.h"
@@ -266,6 +267,41 @@ test_set_progname(void **state)
 	free(automatic);
 }
 
+#define CLOSED 1023 /* a descriptor that is not open */
+
+static void
+assert_not_built_in(int result)
+{
+	assert_int_equal(result, 1);
+	assert_non_null(p11_kit_message());
+	assert_non_null(strstr(p11_kit_message(), "not built into"));
+	p11_message_clear();
+}
+
+/* They fail without using a descriptor or calling the module: this list has no functions. */
+static void
+test_remote(void **state)
+{
+	CK_FUNCTION_LIST list = {.version = {2, 40}};
+	CK_TOKEN_INFO token = {.label = "any"};
+	const char *uris[] = {"pkcs11:token=any", NULL};
+
+	(void)state;
+	p11_message_clear();
+	assert_not_built_in(p11_kit_remote_serve_module(&list, CLOSED, CLOSED));
+	assert_not_built_in(p11_kit_remote_serve_token(&list, &token, CLOSED, CLOSED));
+	assert_not_built_in(p11_kit_remote_serve_tokens(uris, 1, &list, CLOSED, CLOSED));
+	assert_not_built_in(p11_kit_remote_serve_tokens(uris, 1, NULL, CLOSED, CLOSED));
+
+	assert_int_equal(p11_kit_remote_serve_module(NULL, 0, 1), 1);
+	assert_int_equal(p11_kit_remote_serve_token(NULL, &token, 0, 1), 2);
+	assert_int_equal(p11_kit_remote_serve_token(&list, NULL, 0, 1), 2);
+	assert_int_equal(p11_kit_remote_serve_tokens(NULL, 1, NULL, 0, 1), 2);
+	assert_int_equal(p11_kit_remote_serve_tokens(uris, 0, NULL, 0, 1), 2);
+	assert_int_equal(p11_kit_remote_serve_tokens(uris, 1, NULL, -1, 1), 2);
+	assert_null(p11_kit_message());
+}
+
 int
 main(void)
 {
@@ -274,6 +310,7 @@ main(void)
 		cmocka_unit_test(test_check_version), cmocka_unit_test(test_strerror),
 		cmocka_unit_test(test_message),       cmocka_unit_test(test_quiet_and_loud),
 		cmocka_unit_test(test_strict),        cmocka_unit_test(test_set_progname),
+		cmocka_unit_test(test_remote),
 	};
 
 	unsetenv("P11_KIT_STRICT");

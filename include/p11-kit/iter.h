@@ -11,8 +11,8 @@
  *		complain(rv);
  *	p11_kit_iter_free(iter);
  *
- * An iterator may be used by one thread at a time. The words in brackets are explained in
- * p11-kit.h.
+ * An iterator may be used by one thread at a time. The functions may change: they are there only if
+ * P11_KIT_FUTURE_UNSTABLE_API is defined before. The words in brackets are explained in p11-kit.h.
  */
 #ifndef P11_KIT_ITER_H
 #define P11_KIT_ITER_H
@@ -24,6 +24,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#ifdef P11_KIT_FUTURE_UNSTABLE_API
 
 typedef struct p11_kit_iter P11KitIter;
 typedef P11KitIter p11_kit_iter;
@@ -293,6 +295,8 @@ CK_SESSION_HANDLE p11_kit_iter_keep_session(P11KitIter *iter);
  * PKCS#11 3.2, C_DestroyObject. Since 0.23.
  */
 CK_RV p11_kit_iter_destroy_object(P11KitIter *iter);
+
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Remoting: a module's functions served to another process over two file descriptors. It is not
- * built in yet; the functions say so and fail. The words in brackets are explained in p11-kit.h.
+ * built in yet; the functions say so and fail. They may change, and are there only if
+ * P11_KIT_FUTURE_UNSTABLE_API is defined before. The words in brackets are explained in p11-kit.h.
  */
-#ifndef P11_KIT_REMOTE_H
-#define P11_KIT_REMOTE_H
+#ifndef __P11_KIT_REMOTE_H__
+#define __P11_KIT_REMOTE_H__
 
 #include "p11-kit/p11-kit.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#ifdef P11_KIT_FUTURE_UNSTABLE_API
 
 /**
  * p11_kit_remote_serve_module() - serve a module to one peer until it closes
@@ -22,6 +25,8 @@ extern "C" {
  */
 int p11_kit_remote_serve_module(CK_FUNCTION_LIST *module, int in_fd, int out_fd);
 
+#ifndef P11_KIT_DISABLE_DEPRECATED
+
 /**
  * p11_kit_remote_serve_token() - serve one token of a module; deprecated
  * [any thread; sets message]
@@ -32,6 +37,8 @@ int p11_kit_remote_serve_module(CK_FUNCTION_LIST *module, int in_fd, int out_fd)
  */
 int p11_kit_remote_serve_token(CK_FUNCTION_LIST *module, CK_TOKEN_INFO *token, int in_fd,
 			       int out_fd);
+
+#endif
 
 /**
  * p11_kit_remote_serve_tokens() - serve the tokens that match some URIs
@@ -45,6 +52,8 @@ int p11_kit_remote_serve_token(CK_FUNCTION_LIST *module, CK_TOKEN_INFO *token, i
  */
 int p11_kit_remote_serve_tokens(const char **tokens, size_t n_tokens, CK_FUNCTION_LIST *provider,
 				int in_fd, int out_fd);
+
+#endif
 
 #ifdef __cplusplus
 }

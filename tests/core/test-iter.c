@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The iterator over two chaos modules, as a consumer of managed tables uses it. */
+#define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "core/core.h"
 
 #include <p11-kit/iter.h>

@@ -213,10 +213,10 @@ class Standard(Headers):
 
 
 class Includes(Headers):
-    EVERYTHING = ("#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#include <p11-kit/p11-kit.h>\n"
+    EVERYTHING = ("#define P11_KIT_FUTURE_UNSTABLE_API 1\n#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#include <p11-kit/p11-kit.h>\n"
                   "#include <p11-kit/uri.h>\n#include <p11-kit/pin.h>\n#include <p11-kit/iter.h>\n"
                   "#include <p11-kit/remote.h>\n")
-    GNU = ("#define CRYPTOKI_GNU 1\n#include <p11-kit/p11-kit.h>\n#include <p11-kit/uri.h>\n#include <p11-kit/pin.h>\n"
+    GNU = ("#define CRYPTOKI_GNU 1\n#define P11_KIT_FUTURE_UNSTABLE_API 1\n#include <p11-kit/p11-kit.h>\n#include <p11-kit/uri.h>\n#include <p11-kit/pin.h>\n"
            "#include <p11-kit/iter.h>\n#include <p11-kit/remote.h>\nck_rv_t f(struct ck_function_list *list, struct ck_attribute *attribute, ck_session_handle_t session)\n{\n"
            "\tattribute->value_len = 0;\n\tattribute->value = 0;\n\tattribute->type = CKA_CLASS;\n"
            "\treturn list->C_CloseSession(session);\n}\nck_rv_t f(struct ck_function_list *, struct ck_attribute *, "
@@ -240,6 +240,38 @@ class Includes(Headers):
         words = ("value", "count", "key", "flag", "info", "index", "params", "parameter", "reserved", "templ")
         text = "#include <p11-kit/pkcs11.h>\n" + "".join(f"#ifdef {word}\n#error {word}\n#endif\n" for word in words)
         self.assert_compiles(text, "-x", "c")
+
+    # Whether a function is declared, as the macros and headers that come before it say.
+    SEEN = (
+        ("", "iter.h", "p11_kit_iter_new", False),
+        ("", "remote.h", "p11_kit_remote_serve_tokens", False),
+        ("", "p11-kit.h", "p11_kit_set_progname", False),
+        ("-DP11_KIT_FUTURE_UNSTABLE_API", "iter.h", "p11_kit_iter_new", True),
+        ("-DP11_KIT_FUTURE_UNSTABLE_API", "remote.h", "p11_kit_remote_serve_tokens", True),
+        ("-DP11_KIT_FUTURE_UNSTABLE_API", "remote.h", "p11_kit_remote_serve_token", True),
+        ("-DP11_KIT_FUTURE_UNSTABLE_API", "p11-kit.h", "p11_kit_set_progname", True),
+        ("-DP11_KIT_FUTURE_UNSTABLE_API -DP11_KIT_DISABLE_DEPRECATED", "remote.h", "p11_kit_remote_serve_token", False),
+        ("-DP11_KIT_DISABLE_DEPRECATED", "p11-kit.h", "p11_kit_registered_modules", False),
+        ("-DP11_KIT_DISABLE_DEPRECATED", "uri.h", "p11_kit_uri_get_pinfile", False),
+        ("", "uri.h", "p11_kit_uri_get_pinfile", True),
+    )
+
+    def test_what_the_macros_show(self):
+        for include in (OURS, THEIRS) if os.path.isdir(THEIRS[1]) else (OURS,):
+            for options, header, name, is_seen in self.SEEN:
+                with self.subTest(include=include[1], options=options, name=name):
+                    result = self.compiles(f"#include <p11-kit/{header}>\nvoid *f(void) {{ return (void *){name}; }}\n",
+                                           "-x", "c", "-w", *options.split(), include=include)
+                    self.assertEqual(result.returncode == 0, is_seen, result.stderr[:500])
+
+    GUARDS = {"p11-kit.h": "__P11_KIT_H__", "iter.h": "P11_KIT_ITER_H", "uri.h": "P11_KIT_URI_H", "pin.h": "P11_KIT_PIN_H",
+              "remote.h": "__P11_KIT_REMOTE_H__", "version.h": "P11_KIT_VERSION_H", "pkcs11.h": "PKCS11_H",
+              "pkcs11x.h": "PKCS11_X_H_"}
+
+    def test_guards(self):
+        for header, guard in self.GUARDS.items():
+            with self.subTest(header=header):
+                self.assert_compiles(f"#include <p11-kit/pkcs11.h>\n#include <p11-kit/{header}>\n#ifndef {guard}\n#error none\n#endif\n", "-x", "c")
 
     def test_deprecated_is_not_for_direct_use(self):
         self.assertNotEqual(self.compiles("#include <p11-kit/deprecated.h>\n", "-x", "c").returncode, 0)

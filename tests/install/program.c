@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A stranger's program, compiled with nothing but what pkg-config says: it uses the library, and
  * the proxy as a module. */
+#define P11_KIT_FUTURE_UNSTABLE_API 1
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
