@@ -26,8 +26,9 @@
 
 ssize_t __real_read(int fd, void *bytes, size_t size);
 ssize_t __wrap_read(int fd, void *bytes, size_t size);
-int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, ...);
+/* What open() is called where files may be large. */
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
 
 /* Errors that the next calls of open() and read() meet; 0 ends the list. */
 static int open_errors[4], read_errors[4];
@@ -56,7 +57,7 @@ __wrap_read(int fd, void *bytes, size_t size)
 }
 
 int
-__wrap_open(const char *path, int flags, ...)
+__wrap_open64(const char *path, int flags, ...)
 {
 	int error = next_error(open_errors);
 
@@ -65,7 +66,7 @@ __wrap_open(const char *path, int flags, ...)
 		return -1;
 	}
 	assert_true(flags & O_CLOEXEC);
-	return __real_open(path, flags);
+	return __real_open64(path, flags);
 }
 
 static void
