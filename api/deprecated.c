@@ -104,7 +104,8 @@ p11_kit_load_initialize_module(const char *module_path, CK_FUNCTION_LIST_PTR *mo
 	p11_message_clear();
 
 	P11_AUTO_STRING path = p11_paths_join(p11_paths_complete(NULL).module_dir, module_path);
-	CK_RV rv = path ? p11_module_open(path, &loaded) : CKR_HOST_MEMORY;
+	CK_RV rv = path ? p11_module_open(path, &loaded)
+			: p11_fail(CKR_HOST_MEMORY, "module %s: no memory", module_path);
 	if (rv != CKR_OK)
 		return rv;
 	rv = initialize(loaded);
@@ -210,6 +211,8 @@ p11_kit_registered_modules(void)
 	    p11_registry_load(P11_REGISTRY_NONE_CRITICAL, &found, &n_found) != CKR_OK)
 		return NULL;
 	CK_FUNCTION_LIST_PTR *modules = calloc(n_found + 1, sizeof *modules);
+	if (!modules)
+		p11_message("no memory for the registered modules");
 	for (size_t i = 0; modules && i < n_found; i++) {
 		if (is_counted(found[i].module))
 			modules[n++] = atomic_load(&found[i].module->list);

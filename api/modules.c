@@ -88,6 +88,15 @@ release(CK_FUNCTION_LIST *list)
 	p11_registry_release();
 }
 
+/* The message that says why stays. */
+static void
+release_all(CK_FUNCTION_LIST **modules)
+{
+	for (CK_FUNCTION_LIST **at = modules; *at; at++)
+		release(*at);
+	free(modules);
+}
+
 const char *
 p11_label_of(const CK_FUNCTION_LIST *list)
 {
@@ -178,12 +187,14 @@ load_modules(int flags)
 
 	CK_FUNCTION_LIST **modules = calloc(n_found + 1, sizeof *modules);
 	CK_FUNCTION_LIST *dropped = NULL;
+	if (!modules)
+		p11_message("no memory for the modules");
 	for (size_t i = 0; !modules && i < n_found; i++) {
 		if (hand_out(found[i].module, false, &dropped) == CKR_OK)
 			release(dropped);
 	}
 	if (modules && hand_out_all(found, n_found, flags, modules) != CKR_OK) {
-		p11_kit_modules_release(modules);
+		release_all(modules);
 		modules = NULL;
 	}
 	free(found);
@@ -342,9 +353,7 @@ p11_kit_modules_release(CK_FUNCTION_LIST **modules)
 	if (p11_broken(modules != NULL))
 		return;
 	p11_message_clear();
-	for (CK_FUNCTION_LIST **at = modules; *at; at++)
-		release(*at);
-	free(modules);
+	release_all(modules);
 }
 
 P11_EXPORT void
@@ -380,6 +389,8 @@ p11_kit_module_load(const char *module_path, int flags)
 	p11_message_clear();
 
 	P11_AUTO_STRING path = p11_paths_join(p11_paths_complete(NULL).module_dir, module_path);
+	if (!path)
+		p11_message("module %s: no memory", module_path);
 	if (!path || p11_module_open(path, &module) != CKR_OK)
 		return NULL;
 
@@ -442,6 +453,17 @@ p11_kit_module_release(CK_FUNCTION_LIST *module)
 
 /* ---- questions ---- */
 
+/* The caller's copy, which is NULL without memory too: then a message says so. */
+static char *
+copy_of(const char *string)
+{
+	char *copy = string ? strdup(string) : NULL;
+
+	if (string && !copy)
+		p11_message("no memory for a copy of '%.60s'", string);
+	return copy;
+}
+
 static char *
 name_of(const CK_FUNCTION_LIST *list)
 {
@@ -449,7 +471,7 @@ name_of(const CK_FUNCTION_LIST *list)
 
 	struct p11_module *module = module_of(list);
 	const struct p11_config *config = module ? p11_registry_config_of(module) : NULL;
-	char *name = config ? strdup(p11_config_name(config)) : NULL;
+	char *name = config ? copy_of(p11_config_name(config)) : NULL;
 
 	p11_registry_release();
 	p11_module_unref(module);
@@ -489,7 +511,7 @@ p11_kit_module_get_filename(CK_FUNCTION_LIST *module)
 	struct p11_module *found = module_of(module);
 	const char *path = found ? atomic_load(&found->path) : NULL;
 	p11_module_unref(found);
-	return path ? strdup(path) : NULL;
+	return copy_of(path);
 }
 
 P11_EXPORT int
@@ -516,7 +538,7 @@ p11_kit_config_option(CK_FUNCTION_LIST *module, const char *option)
 		p11_module_unref(found);
 	}
 	const char *value = config ? p11_config_get(config, option) : NULL;
-	char *copy = value ? strdup(value) : NULL;
+	char *copy = copy_of(value);
 	p11_registry_release();
 	return copy;
 }

@@ -283,9 +283,11 @@ p11_module_open(const char *path, struct p11_module **out)
 	CK_FUNCTION_LIST *list = NULL;
 
 	p11_fork_check();
-	void *handle = kept ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+	if (!kept)
+		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory", path);
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
-		const char *reason = kept ? dlerror() : "no memory";
+		const char *reason = dlerror();
 		size_t length = strlen(path);
 
 		/* It mostly begins with the path, too. */

@@ -49,12 +49,13 @@ links_free(struct p11_links *links)
 	free(links);
 }
 
-/* Takes what was found, also on failure. */
+/* Takes what was found, also on failure: NULL without memory. */
 static struct p11_link *
 link_new(const struct p11_found *found)
 {
 	struct p11_shared *shared = p11_shared_of(found->module);
-	struct p11_link *link = shared ? calloc(1, sizeof *link) : NULL;
+	const char *name = shared ? p11_intern(p11_config_name(found->config)) : NULL;
+	struct p11_link *link = name ? calloc(1, sizeof *link) : NULL;
 
 	if (!link) {
 		p11_module_unref(found->module);
@@ -63,7 +64,7 @@ link_new(const struct p11_found *found)
 	}
 	link->module = found->module;
 	link->slots = &shared->slots;
-	link->name = p11_intern(p11_config_name(found->config));
+	link->name = name;
 	link->has_base = p11_config_slot_base(found->config, &link->base);
 	link->is_critical = p11_config_yes(found->config, "critical", false);
 	return link;
@@ -80,20 +81,26 @@ append(struct p11_links *links, struct p11_link *link)
 	atomic_store_explicit(end, link, memory_order_release);
 }
 
-/* Takes what was found, also on failure. */
+/* Takes what was found, also on failure: NULL without memory. */
 static struct p11_links *
 links_new(const struct p11_found *found, size_t n_found)
 {
 	struct p11_links *links = calloc(1, sizeof *links);
+	bool is_whole = links;
 
 	for (size_t i = 0; i < n_found; i++) {
 		struct p11_link *link = link_new(&found[i]);
+		is_whole = is_whole && link;
 		if (link && links)
 			append(links, link);
 		else if (link)
 			link_free(link);
 	}
-	return links;
+	if (is_whole)
+		return links;
+	if (links)
+		links_free(links);
+	return NULL;
 }
 
 static bool

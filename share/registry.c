@@ -88,19 +88,6 @@ dup_or_null(const char *string)
 	return string ? strdup(string) : NULL;
 }
 
-/* A copy that outlives the lock, since files are read without it. */
-static struct p11_config_paths
-paths_dup_locked(void)
-{
-	return (struct p11_config_paths){
-		.system_conf = dup_or_null(registry.paths.system_conf),
-		.user_conf = dup_or_null(registry.paths.user_conf),
-		.package_modules = dup_or_null(registry.paths.package_modules),
-		.system_modules = dup_or_null(registry.paths.system_modules),
-		.user_modules = dup_or_null(registry.paths.user_modules),
-	};
-}
-
 static void
 paths_clear(struct p11_config_paths *paths)
 {
@@ -109,6 +96,26 @@ paths_clear(struct p11_config_paths *paths)
 	free((char *)paths->package_modules);
 	free((char *)paths->system_modules);
 	free((char *)paths->user_modules);
+}
+
+/* All or nothing: a path that got lost would be the built-in one. False without memory. */
+static bool
+paths_dup(const struct p11_config_paths *paths, struct p11_config_paths *out)
+{
+	*out = (struct p11_config_paths){
+		.system_conf = dup_or_null(paths->system_conf),
+		.user_conf = dup_or_null(paths->user_conf),
+		.package_modules = dup_or_null(paths->package_modules),
+		.system_modules = dup_or_null(paths->system_modules),
+		.user_modules = dup_or_null(paths->user_modules),
+	};
+	if (!out->system_conf == !paths->system_conf && !out->user_conf == !paths->user_conf &&
+	    !out->package_modules == !paths->package_modules &&
+	    !out->system_modules == !paths->system_modules &&
+	    !out->user_modules == !paths->user_modules)
+		return true;
+	paths_clear(out);
+	return false;
 }
 
 /*
@@ -125,6 +132,9 @@ hold_reading(bool *is_new)
 	if (!reading)
 		paths = paths_dup_locked();
 	p11_let_go(&registry.lock);
+	struct p11_config_paths paths = {0}; /* a copy: files are read without the lock */
+	bool has_paths = !reading && paths_dup(&registry.paths, &paths);
+	pthread_mutex_unlock(&registry.lock);
 
 	*is_new = false;
 	if (reading)
@@ -133,6 +143,10 @@ hold_reading(bool *is_new)
 	struct reading *fresh = reading_new(&paths);
 	paths_clear(&paths);
 	p11_hold(&registry.lock);
+	struct reading *fresh = has_paths ? reading_new(&paths) : NULL;
+	if (has_paths)
+		paths_clear(&paths);
+	pthread_mutex_lock(&registry.lock);
 	reading = atomic_load(&registry.reading);
 	if (!reading) {
 		reading = p11_steal(fresh);
@@ -217,26 +231,40 @@ find_copies(struct reading *reading, size_t new)
 	}
 }
 
-/* Gives the module its name and its options. */
-static void
-describe(struct p11_module *module, const struct p11_config *config, bool verbose)
+/* The argument of C_Initialize, interned, or NULL. False without memory. */
+static bool
+init_argument(const struct p11_config *config, bool verbose, const char **out)
 {
 	const char *reserved = p11_config_get(config, "x-init-reserved");
+	P11_AUTO_BUFFER text = P11_BUFFER_INIT;
 
-	atomic_store(&module->name, p11_intern(p11_config_name(config)));
+	*out = NULL;
+	if (!reserved && !verbose)
+		return true;
+	p11_buffer_add_string(&text, reserved ? reserved : "");
+	p11_buffer_add_string(&text, verbose ? " verbose=yes" : "");
+	P11_AUTO_STRING joined = p11_buffer_steal(&text);
+	*out = p11_intern(joined);
+	return *out != NULL;
+}
+
+/* Gives the module its name and its options: all, since it might do harm without one. */
+static CK_RV
+describe(struct p11_module *module, const struct p11_config *config, bool verbose)
+{
+	const char *name = p11_intern(p11_config_name(config)), *reserved;
+
+	if (!name || !init_argument(config, verbose, &reserved))
+		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory for its configuration",
+				p11_config_name(config));
+	atomic_store(&module->name, name);
+	atomic_store(&module->reserved, reserved);
 	atomic_store(&module->finalize_at_exit, p11_config_yes(config, "finalize-at-exit", false));
-	if (verbose) {
-		P11_AUTO_BUFFER text = P11_BUFFER_INIT;
-		p11_buffer_add_format(&text, "%s verbose=yes", reserved ? reserved : "");
-		P11_AUTO_STRING joined = p11_buffer_steal(&text);
-		atomic_store(&module->reserved, p11_intern(joined));
-	} else {
-		atomic_store(&module->reserved, p11_intern(reserved));
-	}
 	if (p11_config_yes(config, "log-calls", false))
 		p11_message(
 			"module %s: log-calls is not available in this version; it works unlogged",
 			p11_config_name(config));
+	return CKR_OK;
 }
 
 /*
@@ -307,8 +335,11 @@ attach(struct reading *reading, size_t i, bool verbose)
 			"remove the file, or name the vendor's module",
 			p11_config_name(config), p11_config_where(config, "module"));
 	}
-	if (!name_of_twin(reading, i, module))
-		describe(module, config, verbose);
+	if (!name_of_twin(reading, i, module) &&
+	    (rv = describe(module, config, verbose)) != CKR_OK) {
+		p11_module_unref(module);
+		return rv;
+	}
 	atomic_store(&reading->modules[i].size, size_of_file(p11_config_module_path(config)));
 	if (atomic_compare_exchange_strong(&reading->modules[i].attached, &nobody, module))
 		find_copies(reading, i);
@@ -419,10 +450,10 @@ p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out)
 	if (!reading)
 		return p11_fail(CKR_HOST_MEMORY, "no memory for the configuration");
 
-	CK_RV rv = CKR_HOST_MEMORY;
+	CK_RV rv;
 	struct p11_found *found = calloc(reading->set->n_modules + 1, sizeof *found);
-	if (found)
-		rv = find_all(reading, flags, is_new, found, &n_found);
+	rv = found ? find_all(reading, flags, is_new, found, &n_found)
+		   : p11_fail(CKR_HOST_MEMORY, "no memory for the configured modules");
 	if (rv != CKR_OK) {
 		for (size_t i = 0; i < n_found; i++) {
 			p11_module_unref(found[i].module);
@@ -528,15 +559,14 @@ p11_registry_global(void)
 	return reading ? reading->set->global : NULL;
 }
 
+/* Takes the path, if there is one. */
 static void
 replace(const char **place, const char *path)
 {
-	char *copy = dup_or_null(path);
-
-	if (!copy)
+	if (!path)
 		return;
 	const char *old = *place;
-	*place = copy; /* first: a child may be forked here */
+	*place = path; /* first: a child may be forked here */
 	free((char *)old);
 }
 
@@ -550,6 +580,19 @@ p11_registry_override(const struct p11_config_paths *paths)
 	replace(&registry.paths.system_modules, paths->system_modules);
 	replace(&registry.paths.user_modules, paths->user_modules);
 	p11_let_go(&registry.lock);
+	struct p11_config_paths copy;
+
+	if (!paths_dup(paths, &copy)) {
+		p11_message("no memory for other paths of the configuration; those of before stay");
+		return;
+	}
+	pthread_mutex_lock(&registry.lock);
+	replace(&registry.paths.system_conf, copy.system_conf);
+	replace(&registry.paths.user_conf, copy.user_conf);
+	replace(&registry.paths.package_modules, copy.package_modules);
+	replace(&registry.paths.system_modules, copy.system_modules);
+	replace(&registry.paths.user_modules, copy.user_modules);
+	pthread_mutex_unlock(&registry.lock);
 }
 
 static void

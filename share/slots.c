@@ -55,6 +55,7 @@ struct answer {
 	unsigned long began; /* `slots->n_seen` when the module was asked */
 	CK_RV mute_rv;       /* why a slot could not tell its state; CKR_OK: all could */
 	CK_SLOT_ID mute;     /* the last such slot */
+	bool lacks_memory;   /* it is we who failed, for lack of memory */
 };
 
 static struct {
@@ -105,6 +106,14 @@ p11_slots_clear(struct p11_slots *slots)
 
 /* ---- asking the module, with no lock held ---- */
 
+/* Ours, not the module's: it is no reason to leave that alone for a while. */
+static CK_RV
+no_memory(struct answer *answer)
+{
+	answer->lacks_memory = true;
+	return CKR_HOST_MEMORY;
+}
+
 /* The module's list. A count that it answers is never believed beyond the buffer that it was given.
  */
 static CK_RV
@@ -124,7 +133,7 @@ ask_list(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
 		free(answer->ids);
 		answer->ids = calloc(size, sizeof *answer->ids);
 		if (!answer->ids)
-			return CKR_HOST_MEMORY;
+			return no_memory(answer);
 		n = size;
 		rv = calls->C_GetSlotList(CK_FALSE, answer->ids, &n);
 		answer->n = n < size ? n : size;
@@ -137,7 +146,7 @@ ask_presence(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
 {
 	answer->presence = calloc(answer->n + 1, sizeof *answer->presence);
 	if (!answer->presence)
-		return CKR_HOST_MEMORY;
+		return no_memory(answer);
 	for (size_t i = 0; i < answer->n; i++) {
 		CK_SLOT_INFO info = {.flags = 0};
 		CK_RV rv = calls->C_GetSlotInfo(answer->ids[i], &info);
@@ -239,10 +248,25 @@ begin_life_locked(struct p11_slots *slots, unsigned long start)
 	slots->start = start;
 }
 
+/* Makes room for all that the module showed: an array for their order, or NULL without memory. */
+static struct p11_slot **
+reserve_locked(struct p11_slots *slots, const struct answer *answer)
+{
+	struct p11_slot **order = calloc(answer->n + 1, sizeof *order);
+
+	for (size_t i = 0; order && i < answer->n; i++) {
+		if (slot_locked(slots, answer->ids[i]))
+			continue;
+		free(order);
+		order = NULL;
+	}
+	return order;
+}
+
 static CK_RV
 merge_locked(struct p11_slots *slots, const struct answer *answer)
 {
-	struct p11_slot **order = calloc(answer->n + 1, sizeof *order);
+	struct p11_slot **order = reserve_locked(slots, answer);
 	struct p11_slot *slot, *next;
 	bool is_later = slots->is_known && slots->start == answer->start;
 	size_t n = 0;
@@ -255,7 +279,7 @@ merge_locked(struct p11_slots *slots, const struct answer *answer)
 	slot->is_listed = false;
 	for (size_t i = 0; i < answer->n; i++) {
 		slot = slot_locked(slots, answer->ids[i]);
-		if (!slot || slot->is_listed) /* no memory, or named twice */
+		if (slot->is_listed) /* named twice */
 			continue;
 		if (is_later && slot->is_new) /* nothing was there before */
 			slot->presence = PRESENCE_NO;
@@ -359,7 +383,7 @@ refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presen
 		p11_hold(&slots->lock);
 		if (rv == CKR_OK)
 			rv = merge_locked(slots, &answer);
-		else
+		else if (!answer.lacks_memory)
 			pause_locked(slots, answer.start, p11_slots_now_ms() - began);
 		end_asking_locked(slots);
 		p11_let_go(&slots->lock);
