@@ -243,7 +243,7 @@ p11_kit_registered_module_to_name(CK_FUNCTION_LIST_PTR module)
 P11_EXPORT char *
 p11_kit_registered_option(CK_FUNCTION_LIST_PTR module, const char *field)
 {
-	struct p11_module *known = module ? p11_module_find(module) : NULL;
+	struct p11_module *known = module ? p11_module_recognize(module) : NULL;
 	char *value = p11_kit_config_option(known ? module : NULL, field);
 
 	p11_module_unref(known);

@@ -25,7 +25,7 @@ module_of(const CK_FUNCTION_LIST *list)
 {
 	struct p11_module *module = p11_managed_module(list);
 
-	return module ? p11_module_ref(module) : p11_module_find(list);
+	return module ? p11_module_ref(module) : p11_module_recognize(list);
 }
 
 /*
@@ -79,7 +79,7 @@ release(CK_FUNCTION_LIST *list)
 		return;
 	}
 
-	struct p11_module *module = p11_module_find(list);
+	struct p11_module *module = p11_module_recognize(list);
 	bool is_ours = module && take_back(module);
 	p11_module_unref(module);
 	if (p11_broken(is_ours && "invalid module pointer"))

@@ -86,6 +86,12 @@ CK_RV p11_module_adopt(CK_FUNCTION_LIST *list, struct p11_module **out) P11_MUST
 /* The known module behind a list: a new reference, or NULL. */
 struct p11_module *p11_module_find(const CK_FUNCTION_LIST *list) P11_MUST_USE;
 
+/*
+ * The same for a pointer whose list may be gone, since the module was unmapped or its owner freed it: it is looked into only
+ * where it lies in a mapped file.
+ */
+struct p11_module *p11_module_recognize(const CK_FUNCTION_LIST *list) P11_MUST_USE;
+
 struct p11_module *p11_module_ref(struct p11_module *module);
 
 /* Drops a reference. The last one unmaps a module that never ran, and forgets it. NULL is fine. */
