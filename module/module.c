@@ -65,6 +65,28 @@ find_locked(const void *object, p11_entry initialize)
 	return module;
 }
 
+/*
+ * A list that says 3.x may have no more entries than one of 2.40: C_GetFunctionList is of that time. What is behind the end
+ * of a file is not read; what is behind the list is a function only if it lies in a file, as the list does.
+ */
+static void
+complete(union p11_table *table, const CK_FUNCTION_LIST *list)
+{
+	const union p11_table *from = (const union p11_table *)list;
+	size_t n = p11_table_n_entries(list->version);
+	size_t n_old = p11_table_n_entries((CK_VERSION){2, 40});
+	const void *object = n > n_old ? object_of(list) : NULL;
+
+	if (object && object_of(&from->by_call.entry[n - 1]) != object)
+		n = n_old;
+	p11_table_complete(table, list, n);
+	for (size_t i = n_old; object && i < n; i++) {
+		p11_entry entry = table->by_call.entry[i];
+		if (entry != p11_not_supported && !object_of(address_of(entry)))
+			table->by_call.entry[i] = p11_not_supported;
+	}
+}
+
 /* The complete table of a list: one that the module has already, or a new one. NULL without memory. */
 static struct p11_module_table *
 table_of_locked(struct p11_module *module, const CK_FUNCTION_LIST *list)
@@ -73,7 +95,7 @@ table_of_locked(struct p11_module *module, const CK_FUNCTION_LIST *list)
 
 	if (!table)
 		return NULL;
-	p11_table_complete(&table->table, list);
+	complete(&table->table, list);
 	while (same && memcmp(&same->table, &table->table, sizeof table->table) != 0)
 		same = same->older;
 	if (same) {
@@ -252,6 +274,11 @@ list_by_interface(void *handle, const char *path, const void *get_list, CK_FUNCT
 	if (rv != CKR_OK)
 		return p11_fail(rv, "module %s: C_GetInterface failed with %s", path,
 				p11_rv_name(rv, (char[24]){0}));
+	if (interface && interface->pInterfaceName &&
+	    strcmp((const char *)interface->pInterfaceName, (const char *)name) != 0)
+		return p11_fail(CKR_GENERAL_ERROR,
+				"module %s: asked for the interface \"PKCS 11\", it gave \"%.40s\"",
+				path, (const char *)interface->pInterfaceName);
 	*out = interface ? interface->pFunctionList : NULL;
 	return check_list(*out, path);
 }

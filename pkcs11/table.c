@@ -24,10 +24,9 @@ p11_table_n_entries(CK_VERSION version)
 }
 
 void
-p11_table_complete(union p11_table *table, const CK_FUNCTION_LIST *list)
+p11_table_complete(union p11_table *table, const CK_FUNCTION_LIST *list, size_t n_entries)
 {
 	const union p11_table *from = (const union p11_table *)list;
-	size_t n_entries = p11_table_n_entries(list->version);
 
 	table->by_call.version = list->version;
 	for (size_t i = 0; i < P11_N_CALLS; i++) {

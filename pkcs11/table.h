@@ -32,9 +32,9 @@ union p11_table {
  * ...). */
 size_t p11_table_n_entries(CK_VERSION version);
 
-/* Copies what `list`, a module's, has, and fills the rest. Its version decides how far it is read.
- */
-void p11_table_complete(union p11_table *table, const CK_FUNCTION_LIST *list);
+/* Copies the first `n_entries` of `list`, a module's, and fills the rest, also where an entry is
+ * NULL. */
+void p11_table_complete(union p11_table *table, const CK_FUNCTION_LIST *list, size_t n_entries);
 
 /*
  * The three functions that stand for a call which cannot be made. They take no arguments, and are

@@ -63,7 +63,7 @@ check_version(unsigned char major, unsigned char minor, size_t size, size_t n_en
 
 	assert_int_equal(p11_table_n_entries(list->version), n_entries);
 	memset(&table, 0xff, sizeof table);
-	p11_table_complete(&table, list);
+	p11_table_complete(&table, list, p11_table_n_entries(list->version));
 	assert_int_equal(table.version.major, major);
 	assert_int_equal(table.version.minor, minor);
 	for (size_t i = 0; i < P11_N_CALLS; i++)
@@ -102,7 +102,7 @@ test_holes_are_filled(void **state)
 	(void)state;
 	list->C_Initialize = NULL;
 	list->C_WaitForSlotEvent = NULL;
-	p11_table_complete(&table, list);
+	p11_table_complete(&table, list, p11_table_n_entries(list->version));
 	assert_int_equal(table.list.C_Initialize(NULL), CKR_FUNCTION_NOT_SUPPORTED);
 	assert_int_equal(table.list.C_WaitForSlotEvent(0, NULL, NULL), CKR_FUNCTION_NOT_SUPPORTED);
 	assert_int_equal(table.list.C_Finalize(NULL), CKR_OK);

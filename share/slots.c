@@ -56,6 +56,7 @@ struct answer {
 	CK_RV mute_rv;       /* why a slot could not tell its state; CKR_OK: all could */
 	CK_SLOT_ID mute;     /* the last such slot */
 	bool lacks_memory;   /* it is we who failed, for lack of memory */
+	bool is_overfull;    /* it told more than there was room for, and no error */
 };
 
 static struct {
@@ -137,6 +138,7 @@ ask_list(const CK_FUNCTION_LIST_3_2 *calls, struct answer *answer)
 		n = size;
 		rv = calls->C_GetSlotList(CK_FALSE, answer->ids, &n);
 		answer->n = n < size ? n : size;
+		answer->is_overfull = rv == CKR_OK && n > size;
 	}
 	return rv;
 }
@@ -390,6 +392,10 @@ refresh_as_asker(struct p11_slots *slots, struct p11_module *module, bool presen
 	}
 	free(answer.ids);
 	free(answer.presence);
+	if (rv == CKR_OK && answer.is_overfull)
+		p11_message("module %s: C_GetSlotList says that it wrote more than fits into its "
+			    "buffer; only what is there is used",
+			    p11_module_label(module));
 	if (rv == CKR_OK && answer.mute_rv != CKR_OK)
 		p11_message(
 			"module %s: C_GetSlotInfo of its slot 0x%lx failed with %s; the slot is "

@@ -78,6 +78,16 @@ child_wait(int pid, unsigned seconds)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_DIED + WTERMSIG(status);
 }
 
+/* cmocka's handlers would go on with the parent's next test. */
+static void
+die_of_faults(void)
+{
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
+	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+		signal(faults[i], SIG_DFL);
+}
+
 int
 child_run(int (*work)(void *data), void *data, unsigned seconds)
 {
@@ -85,8 +95,10 @@ child_run(int (*work)(void *data), void *data, unsigned seconds)
 	pid_t pid = fork();
 	if (pid < 0)
 		support_die("fork: %s", strerror(errno));
-	if (pid == 0)
+	if (pid == 0) {
+		die_of_faults();
 		_exit(work(data));
+	}
 	return child_wait(pid, seconds);
 }
 
