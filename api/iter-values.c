@@ -148,6 +148,12 @@ is_answer(CK_RV rv)
 }
 
 static CK_RV
+no_memory(void)
+{
+	return p11_fail(CKR_HOST_MEMORY, "no memory for the attributes of an object");
+}
+
+static CK_RV
 ask_for_all(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	    CK_ATTRIBUTE *attributes, struct value *values, CK_ULONG count)
 {
@@ -165,7 +171,7 @@ ask_for_all(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_HANDL
 			return rv;
 		rv = make_room(attributes, values, count, MAX_DEPTH, &grown);
 		if (rv == CKR_HOST_MEMORY)
-			return p11_fail(rv, "no memory for the attributes of an object");
+			return no_memory();
 		if (rv != CKR_OK)
 			break;
 		if (!grown)
@@ -186,13 +192,15 @@ p11_values_load(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session, CK_OBJECT_H
 
 	CK_ATTRIBUTE *attributes = calloc(count, sizeof *attributes);
 	struct value *values = calloc(count, sizeof *values);
-	CK_RV rv = CKR_HOST_MEMORY;
+	CK_RV rv;
 
 	for (CK_ULONG i = 0; attributes && values && i < count; i++) {
 		attributes[i].type = templ[i].type;
 		(void)is_same(&attributes[i], &values[i]);
 	}
-	if (attributes && values)
+	if (!attributes || !values)
+		rv = no_memory();
+	else
 		rv = ask_for_all(module, session, object, attributes, values, count);
 	for (CK_ULONG i = 0; values && i < count; i++) {
 		if (rv != CKR_OK) {

@@ -4,9 +4,12 @@
  * the other module works for every kind of consumer, and where the liar cannot be used, a message
  * names it.
  */
+#define P11_KIT_FUTURE_UNSTABLE_API 1
 #define P11_KIT_NO_DEPRECATIONS 1
 #include "core/core.h"
 #include "core/liar.h"
+
+#include <p11-kit/iter.h>
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -86,6 +89,29 @@ use_newer(CK_FUNCTION_LIST *list)
 		    (rv == CKR_CRYPTOKI_NOT_INITIALIZED && lie == LIE_NEVER_UP));
 }
 
+/* Each object's attributes are loaded. The liar's errors may end it: then there are fewer. */
+static void
+iterate(CK_FUNCTION_LIST **modules)
+{
+	P11KitIterBehavior behavior = P11_KIT_ITER_WITH_MODULES | P11_KIT_ITER_WITH_SLOTS |
+				      P11_KIT_ITER_WITH_TOKENS | P11_KIT_ITER_WITH_SESSIONS;
+	P11KitIter *iter = p11_kit_iter_new(NULL, behavior);
+	CK_ATTRIBUTE label = {CKA_LABEL, NULL, 0};
+	unsigned n_objects = 0;
+
+	p11_kit_iter_begin(iter, modules);
+	while (p11_kit_iter_next(iter) == CKR_OK) {
+		if (p11_kit_iter_get_kind(iter) != P11_KIT_ITER_KIND_OBJECT)
+			continue;
+		n_objects++;
+		if (p11_kit_iter_load_attributes(iter, &label, 1) == CKR_OK)
+			free(label.pValue);
+		label.pValue = NULL;
+	}
+	p11_kit_iter_free(iter);
+	core_expect(n_objects > 0); /* the honest one's, which comes first */
+}
+
 /* ---- kinds of consumers ---- */
 
 static void
@@ -110,6 +136,7 @@ managed(void)
 		use_liar(modules[1], 7);
 		use_newer(modules[1]);
 	}
+	iterate(modules);
 	p11_kit_modules_finalize_and_release(modules);
 }
 

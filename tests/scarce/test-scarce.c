@@ -6,10 +6,12 @@
  * says that it failed, and works when it is tried again; what is left out, a message tells; and in
  * the end there are no more blocks of memory than in peace.
  */
+#define P11_KIT_FUTURE_UNSTABLE_API 1
 #define P11_KIT_NO_DEPRECATIONS 1
 #include "core/core.h"
 #include "scarce.h"
 
+#include <p11-kit/iter.h>
 #include <p11-kit/pin.h>
 #include <p11-kit/uri.h>
 
@@ -355,6 +357,69 @@ proxy_interfaces(void)
 	STEP(is_ok(list->C_Finalize(NULL)));
 }
 
+/* ---- the iterator ---- */
+
+static bool
+has_label(P11KitIter *iter)
+{
+	CK_ATTRIBUTE attributes[] = {{CKA_LABEL, NULL, 0}, {CKA_ID, NULL, 0}};
+
+	if (!is_ok(p11_kit_iter_load_attributes(iter, attributes, 2)))
+		return false;
+	core_expect(attributes[0].ulValueLen == strlen("chaos-a"));
+	free_counted(attributes[0].pValue);
+	free_counted(attributes[1].pValue);
+	return true;
+}
+
+static CK_RV
+allow(P11KitIter *iter, CK_BBOOL *matches, void *data)
+{
+	(void)iter, (void)matches, (void)data;
+	return CKR_OK;
+}
+
+/* An iterator that lacked memory once goes on saying so: the next try is another one. */
+static bool
+iterate(void)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE filter = {CKA_CLASS, &class, sizeof class};
+	P11KitUri *uri = p11_kit_uri_new();
+	P11KitIter *iter = NULL;
+	CK_RV rv = CKR_OK;
+	unsigned n_objects = 0;
+
+	if (uri)
+		p11_kit_uri_set_pin_value(uri, "1234");
+	if (uri && p11_kit_uri_get_pin_value(uri))
+		iter = p11_kit_iter_new(uri, P11_KIT_ITER_WITH_LOGIN);
+	p11_kit_uri_free(uri);
+	if (!iter)
+		return false;
+	p11_kit_iter_add_filter(iter, &filter, 1);
+	p11_kit_iter_add_callback(iter, allow, NULL, NULL);
+	p11_kit_iter_begin(iter, modules);
+	while ((rv = p11_kit_iter_next(iter)) == CKR_OK) {
+		n_objects++;
+		STEP(has_label(iter));
+	}
+	p11_kit_iter_free(iter);
+	core_expect(rv == CKR_CANCEL || is_ok(rv) || rv == CKR_HOST_MEMORY);
+	core_expect(rv != CKR_CANCEL || n_objects == 2);
+	return rv == CKR_CANCEL;
+}
+
+static void
+iterators(void)
+{
+	STEP(use_scene());
+	STEP(load(0));
+	STEP(iterate());
+	STEP(is_ok(p11_kit_modules_finalize(modules)));
+	p11_kit_modules_release(modules);
+}
+
 /* ---- URIs and PINs, which set no message ---- */
 
 static char *uri_text;
@@ -503,6 +568,7 @@ SCENARIO(single_modules)
 SCENARIO(registered_modules)
 SCENARIO(proxy_twice)
 SCENARIO(proxy_interfaces)
+SCENARIO(iterators)
 SCENARIO(uris)
 SCENARIO(pins)
 
@@ -517,6 +583,7 @@ main(void)
 		cmocka_unit_test(test_registered_modules),
 		cmocka_unit_test(test_proxy_twice),
 		cmocka_unit_test(test_proxy_interfaces),
+		cmocka_unit_test(test_iterators),
 		cmocka_unit_test(test_uris),
 		cmocka_unit_test(test_pins),
 	};
