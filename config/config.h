@@ -22,6 +22,7 @@ struct p11_config_set {
 	struct p11_config *global;   /* owned, never NULL */
 	struct p11_config **modules; /* owned; high priority first, then by name, which is unique */
 	size_t n_modules;
+	bool is_partial; /* something could not be read this time: the next load may see more */
 };
 
 /* `paths` may be NULL, and is not needed afterwards. NULL, with a message, only without memory. */

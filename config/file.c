@@ -174,6 +174,18 @@ is_directory(const char *path)
 	return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
+bool
+p11_file_error_may_pass(int error)
+{
+	static const int errors[] = {EMFILE, ENFILE, EIO, EAGAIN, EBUSY, ESTALE, ETIMEDOUT};
+
+	for (size_t i = 0; i < P11_N_ELEMENTS(errors); i++) {
+		if (errors[i] == error)
+			return true;
+	}
+	return false;
+}
+
 static enum p11_file_result
 failed(const char *path, int error)
 {
@@ -191,7 +203,7 @@ failed(const char *path, int error)
 	}
 	p11_message("%s: cannot be read (%s), and is ignored", path,
 		    p11_message_errno(error, text));
-	return P11_FILE_BAD;
+	return p11_file_error_may_pass(error) ? P11_FILE_UNREADABLE : P11_FILE_BAD;
 }
 
 /* Never blocks, whatever the path names: without O_NONBLOCK a FIFO would wait for a writer. */

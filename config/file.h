@@ -42,8 +42,12 @@ enum p11_file_result {
 	P11_FILE_FORBIDDEN, /* no permission */
 	P11_FILE_DIRECTORY, /* a directory stands in its place */
 	P11_FILE_BAD,       /* unreadable or malformed: the message is said */
+	P11_FILE_UNREADABLE, /* this time: no descriptor was free, or the like; the message is said */
 	P11_FILE_NO_MEMORY,
 };
+
+/* Whether the next try may find what this error hid. */
+bool p11_file_error_may_pass(int error);
 
 /* Limits that no honest file comes near; beyond them it is bad. */
 #define P11_FILE_MAX_SIZE (1024 * 1024) /* bytes */

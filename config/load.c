@@ -73,8 +73,8 @@ check_keys(const struct p11_settings *settings, enum p11_key_place place)
  * `user-config: none`: nobody knows what it meant to forbid. False without memory.
  */
 static bool
-load_global_file(const char *path, enum owner owner, struct p11_settings *settings,
-		 enum user_mode *mode)
+load_global_file(struct p11_config_set *set, const char *path, enum owner owner,
+		 struct p11_settings *settings, enum user_mode *mode)
 {
 	bool is_good = false;
 
@@ -90,6 +90,9 @@ load_global_file(const char *path, enum owner owner, struct p11_settings *settin
 		break;
 	case P11_FILE_DIRECTORY:
 		p11_message("%s: is a folder, expected a file; it is ignored", path);
+		break;
+	case P11_FILE_UNREADABLE:
+		set->is_partial = true;
 		break;
 	case P11_FILE_BAD:
 		break;
@@ -127,15 +130,15 @@ expand_user_path(const char *configured, char **path)
 }
 
 static bool
-load_user_global(const struct p11_config_paths *paths, struct p11_settings *global,
-		 enum user_mode *mode)
+load_user_global(struct p11_config_set *set, const struct p11_config_paths *paths,
+		 struct p11_settings *global, enum user_mode *mode)
 {
 	P11_AUTO_STRING path = NULL;
 	P11_AUTO_SETTINGS user = {0};
 
 	if (!expand_user_path(paths->user_conf, &path))
 		return false;
-	if (path && !load_global_file(path, USER, &user, mode))
+	if (path && !load_global_file(set, path, USER, &user, mode))
 		return false;
 	if (*mode == USER_NONE)
 		return true;
@@ -149,13 +152,15 @@ load_user_global(const struct p11_config_paths *paths, struct p11_settings *glob
 }
 
 static bool
-load_global(const struct p11_config_paths *paths, struct p11_settings *global, enum user_mode *mode)
+load_global(struct p11_config_set *set, const struct p11_config_paths *paths, enum user_mode *mode)
 {
-	if (!load_global_file(paths->system_conf, SYSTEM, global, mode))
+	struct p11_settings *global = p11_config_settings(set->global);
+
+	if (!load_global_file(set, paths->system_conf, SYSTEM, global, mode))
 		return false;
 	if (!p11_paths_user_allowed())
 		*mode = USER_NONE;
-	return *mode == USER_NONE || load_user_global(paths, global, mode);
+	return *mode == USER_NONE || load_user_global(set, paths, global, mode);
 }
 
 static bool
@@ -257,6 +262,9 @@ load_module_file(struct p11_config_set *set, const char *folder, const char *fil
 		if (owner != USER)
 			say_forbidden(path);
 		break;
+	case P11_FILE_UNREADABLE:
+		set->is_partial = true;
+		break;
 	case P11_FILE_DIRECTORY: /* not descended into */
 	case P11_FILE_BAD:
 		break;
@@ -301,7 +309,7 @@ compare_names(const void *left, const void *right)
 }
 
 static void
-say_unlistable(const char *folder, enum owner owner)
+say_unlistable(struct p11_config_set *set, const char *folder, enum owner owner)
 {
 	char text[P11_ERRNO_SIZE];
 
@@ -309,13 +317,14 @@ say_unlistable(const char *folder, enum owner owner)
 		return;
 	if (owner == USER && (errno == EACCES || errno == EPERM))
 		return;
+	set->is_partial |= p11_file_error_may_pass(errno);
 	p11_message("%s: cannot be listed (%s), and is ignored", folder,
 		    p11_message_errno(errno, text));
 }
 
 /* False without memory; a folder that cannot be listed is as good as empty. */
 static bool
-list_folder(const char *folder, enum owner owner, struct names *names)
+list_folder(struct p11_config_set *set, const char *folder, enum owner owner, struct names *names)
 {
 	P11_AUTO_DIR dir = opendir(folder);
 
@@ -331,7 +340,7 @@ list_folder(const char *folder, enum owner owner, struct names *names)
 	if (errno == ENOMEM)
 		return false;
 	if (errno != 0)
-		say_unlistable(folder, owner);
+		say_unlistable(set, folder, owner);
 	if (names->n_items > 0)
 		qsort(names->items, names->n_items, sizeof(char *), compare_names);
 	return true;
@@ -342,7 +351,7 @@ load_folder(struct p11_config_set *set, const char *folder, enum owner owner)
 {
 	__attribute__((cleanup(clear_names))) struct names names = {0};
 
-	if (!list_folder(folder, owner, &names))
+	if (!list_folder(set, folder, owner, &names))
 		return false;
 	for (size_t i = 0; i < names.n_items; i++) {
 		if (!load_module_file(set, folder, names.items[i], owner))
@@ -400,8 +409,8 @@ load(struct p11_config_set *set, const struct p11_config_paths *paths)
 	enum user_mode mode = USER_MERGE;
 
 	set->global = p11_config_new(NULL);
-	return set->global && load_global(paths, p11_config_settings(set->global), &mode) &&
-	       load_modules(set, paths, mode) && complete(set, paths);
+	return set->global && load_global(set, paths, &mode) && load_modules(set, paths, mode) &&
+	       complete(set, paths);
 }
 
 struct p11_config_set *

@@ -22,8 +22,12 @@ struct reading_module {
 	const char *_Atomic original; /* interned, or NULL: its file is a copy of that one's */
 };
 
-/* One reading of the configuration, and the modules that were loaded for it. */
+/*
+ * One reading of the configuration, and the modules that were loaded for it. One that is partial
+ * gives way to a later one that is not, and stays as long as that, since it is in use.
+ */
 struct reading {
+	struct reading *older;          /* owned; constant once it is the present one */
 	struct p11_config_set *set;     /* owned */
 	struct reading_module *modules; /* owned; one for each of the set's */
 };
@@ -39,13 +43,15 @@ static struct {
 static struct reading *
 reading_free(struct reading *reading)
 {
-	if (!reading)
-		return NULL;
-	for (size_t i = 0; reading->modules && i < reading->set->n_modules; i++)
-		p11_module_unref(atomic_load(&reading->modules[i].attached));
-	free(reading->modules);
-	p11_config_set_free(reading->set);
-	free(reading);
+	while (reading) {
+		struct reading *older = reading->older;
+		for (size_t i = 0; reading->modules && i < reading->set->n_modules; i++)
+			p11_module_unref(atomic_load(&reading->modules[i].attached));
+		free(reading->modules);
+		p11_config_set_free(reading->set);
+		free(reading);
+		reading = older;
+	}
 	return NULL;
 }
 
@@ -118,6 +124,13 @@ paths_dup(const struct p11_config_paths *paths, struct p11_config_paths *out)
 	return false;
 }
 
+/* Whether `fresh` is to be the present reading instead of `reading`, which may be NULL. */
+static bool
+is_better(const struct reading *fresh, const struct reading *reading)
+{
+	return fresh && (!reading || (reading->set->is_partial && !fresh->set->is_partial));
+}
+
 /*
  * The present reading, with one hold more, or a new one. Two threads may read at the same time; the
  * first that is ready wins. *is_new: read by this call.
@@ -133,11 +146,12 @@ hold_reading(bool *is_new)
 		paths = paths_dup_locked();
 	p11_let_go(&registry.lock);
 	struct p11_config_paths paths = {0}; /* a copy: files are read without the lock */
-	bool has_paths = !reading && paths_dup(&registry.paths, &paths);
+	bool is_whole = reading && !reading->set->is_partial;
+	bool has_paths = !is_whole && paths_dup(&registry.paths, &paths);
 	pthread_mutex_unlock(&registry.lock);
 
 	*is_new = false;
-	if (reading)
+	if (is_whole)
 		return reading;
 
 	struct reading *fresh = reading_new(&paths);
@@ -148,7 +162,8 @@ hold_reading(bool *is_new)
 		paths_clear(&paths);
 	pthread_mutex_lock(&registry.lock);
 	reading = atomic_load(&registry.reading);
-	if (!reading) {
+	if (is_better(fresh, reading)) {
+		fresh->older = reading;
 		reading = p11_steal(fresh);
 		atomic_store(&registry.reading, reading);
 		*is_new = true;
@@ -469,12 +484,10 @@ p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out)
 	return CKR_OK;
 }
 
-/* Each module of the reading that is loaded, once. */
+/* Each module of the reading that is loaded and not found yet. */
 static size_t
-find_loaded(const struct reading *reading, struct p11_found *found)
+find_loaded(const struct reading *reading, struct p11_found *found, size_t n_found)
 {
-	size_t n_found = 0;
-
 	for (size_t i = 0; i < reading->set->n_modules; i++) {
 		struct p11_module *module = atomic_load(&reading->modules[i].attached);
 
@@ -491,16 +504,20 @@ CK_RV
 p11_registry_loaded(struct p11_found **out, size_t *n_out)
 {
 	struct p11_found *found = NULL;
+	size_t n = 0;
 
 	p11_fork_check();
 	p11_registry_hold();
 	const struct reading *reading = atomic_load(&registry.reading);
+	for (const struct reading *each = reading; each; each = each->older)
+		n += each->set->n_modules;
 	if (reading)
-		found = calloc(reading->set->n_modules + 1, sizeof *found);
-	if (found) {
-		*n_out = find_loaded(reading, found);
+		found = calloc(n + 1, sizeof *found);
+	*n_out = 0;
+	for (const struct reading *each = reading; found && each; each = each->older)
+		*n_out = find_loaded(each, found, *n_out);
+	if (found)
 		*out = found;
-	}
 	p11_registry_release();
 	if (found)
 		return CKR_OK;
@@ -516,9 +533,11 @@ p11_registry_config_of(const struct p11_module *module)
 	const struct reading *reading =
 		atomic_load_explicit(&registry.reading, memory_order_acquire);
 
-	for (size_t i = 0; reading && i < reading->set->n_modules; i++) {
-		if (atomic_load(&reading->modules[i].attached) == module)
-			return reading->set->modules[i];
+	for (; reading; reading = reading->older) {
+		for (size_t i = 0; i < reading->set->n_modules; i++) {
+			if (atomic_load(&reading->modules[i].attached) == module)
+				return reading->set->modules[i];
+		}
 	}
 	return NULL;
 }

@@ -2,8 +2,9 @@
 /*
  * The configured modules: which file makes which module, for which program. The configuration is
  * read when it is first needed, and forgotten when nobody holds a module that came from it any
- * more; so the next load sees what has changed. Any thread; no lock is held while files are read or
- * modules are loaded.
+ * more; so the next load sees what has changed. Where something could not be read for a reason that
+ * may pass, the next load tries again. Any thread; no lock is held while files are read or modules
+ * are loaded.
  */
 #ifndef P11_REGISTRY_H
 #define P11_REGISTRY_H
