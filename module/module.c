@@ -365,13 +365,13 @@ struct p11_module *
 p11_module_recognize(const CK_FUNCTION_LIST *list)
 {
 	p11_fork_check();
-	pthread_mutex_lock(&modules.lock);
+	p11_hold(&modules.lock);
 	struct p11_module *module = atomic_load(&modules.first);
 	while (module && atomic_load(&module->list) != list)
 		module = atomic_load(&module->next);
 	if (module)
 		module->n_refs++;
-	pthread_mutex_unlock(&modules.lock);
+	p11_let_go(&modules.lock);
 	if (module || !object_of(list))
 		return module;
 	return p11_module_find(list);

@@ -141,26 +141,19 @@ hold_reading(bool *is_new)
 	p11_hold(&registry.lock);
 	registry.n_holds++;
 	struct reading *reading = atomic_load(&registry.reading);
-	struct p11_config_paths paths = {0};
-	if (!reading)
-		paths = paths_dup_locked();
-	p11_let_go(&registry.lock);
 	struct p11_config_paths paths = {0}; /* a copy: files are read without the lock */
 	bool is_whole = reading && !reading->set->is_partial;
 	bool has_paths = !is_whole && paths_dup(&registry.paths, &paths);
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 
 	*is_new = false;
 	if (is_whole)
 		return reading;
 
-	struct reading *fresh = reading_new(&paths);
-	paths_clear(&paths);
-	p11_hold(&registry.lock);
 	struct reading *fresh = has_paths ? reading_new(&paths) : NULL;
 	if (has_paths)
 		paths_clear(&paths);
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	reading = atomic_load(&registry.reading);
 	if (is_better(fresh, reading)) {
 		fresh->older = reading;
@@ -592,26 +585,19 @@ replace(const char **place, const char *path)
 void
 p11_registry_override(const struct p11_config_paths *paths)
 {
-	p11_hold(&registry.lock);
-	replace(&registry.paths.system_conf, paths->system_conf);
-	replace(&registry.paths.user_conf, paths->user_conf);
-	replace(&registry.paths.package_modules, paths->package_modules);
-	replace(&registry.paths.system_modules, paths->system_modules);
-	replace(&registry.paths.user_modules, paths->user_modules);
-	p11_let_go(&registry.lock);
 	struct p11_config_paths copy;
 
 	if (!paths_dup(paths, &copy)) {
 		p11_message("no memory for other paths of the configuration; those of before stay");
 		return;
 	}
-	pthread_mutex_lock(&registry.lock);
+	p11_hold(&registry.lock);
 	replace(&registry.paths.system_conf, copy.system_conf);
 	replace(&registry.paths.user_conf, copy.user_conf);
 	replace(&registry.paths.package_modules, copy.package_modules);
 	replace(&registry.paths.system_modules, copy.system_modules);
 	replace(&registry.paths.user_modules, copy.user_modules);
-	pthread_mutex_unlock(&registry.lock);
+	p11_let_go(&registry.lock);
 }
 
 static void
