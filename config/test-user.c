@@ -9,6 +9,7 @@
 #include "config/test-sandbox.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,21 +296,30 @@ test_expand(void **state)
 		assert_int_equal(error, ENOENT);
 }
 
-/* In a program that gives its privileges to the caller, as uid and as gid. */
-static void
-check_privileged(const struct sandbox *sandbox, mode_t mode)
+/* Root's copy of this program; the caller frees its path. */
+static char *
+copy_of_this_program(const struct sandbox *sandbox)
 {
 	char command[128];
 	char *copy = strdup(sandbox_path(sandbox, "probe"));
-	char probe[] = "--probe", root[256];
-	char *argv[] = {copy, probe, root, NULL};
 
-	snprintf(root, sizeof root, "%s", sandbox->root);
 	snprintf(command, sizeof command, "/proc/%d/exe", (int)getpid());
 	char *cp[] = {(char[]){"cp"}, command, copy, NULL};
 	free(sandbox_run("/bin/cp", cp, 0));
 	assert_int_equal(chown(copy, 0, 0), 0);
 	assert_int_equal(chmod(copy, 0755), 0);
+	return copy;
+}
+
+/* In a program that gives its privileges to the caller, as uid and as gid. */
+static void
+check_privileged(const struct sandbox *sandbox, mode_t mode)
+{
+	char *copy = copy_of_this_program(sandbox);
+	char probe[] = "--probe", root[256];
+	char *argv[] = {copy, probe, root, NULL};
+
+	snprintf(root, sizeof root, "%s", sandbox->root);
 	assert_dump("plain [global] x-u=u;" ALL_MODULES " 0", sandbox_run(copy, argv, 12345));
 
 	assert_int_equal(chmod(copy, mode), 0);
@@ -344,6 +354,64 @@ test_setgid(void **state)
 	put_modules(sandbox);
 	sandbox_put(sandbox, "user.conf", "x-u: u\n");
 	check_privileged(sandbox, 02755);
+}
+
+#define RULE "p11-kit: example: the caller broke the rule 'rule'\n"
+
+/* P11_KIT_DEBUG and P11_KIT_STRICT are the user's who calls (B80). */
+static void
+test_setuid_heeds_no_setting(void **state)
+{
+	struct sandbox *sandbox = *state;
+
+	if (getuid() != 0 || getenv("P11_EMULATED"))
+		skip();
+	char *copy = copy_of_this_program(sandbox);
+	char speak[] = "--speak";
+	char *argv[] = {copy, speak, NULL};
+
+	setenv("P11_KIT_DEBUG", "1", 1);
+	setenv("P11_KIT_STRICT", "1", 1);
+	char *plain = sandbox_run(copy, argv, 12345);
+	assert_int_equal(chmod(copy, 04755), 0);
+	char *privileged = sandbox_run(copy, argv, 12345);
+	unsetenv("P11_KIT_DEBUG");
+	unsetenv("P11_KIT_STRICT");
+	free(copy);
+	assert_dump("plain\np11-kit: heard\n" RULE "aborted\n", plain);
+	if (strncmp(privileged, "plain", 5) == 0) {
+		free(privileged);
+		skip(); /* the folder of temporary files is mounted nosuid */
+	}
+	assert_dump("secure\n" RULE "went on\n", privileged);
+}
+
+static void
+write_line(const char *text)
+{
+	ssize_t ignored = write(STDOUT_FILENO, text, strlen(text));
+	(void)ignored;
+}
+
+static _Noreturn void
+say_aborted(int number)
+{
+	(void)number;
+	write_line("aborted\n");
+	_exit(0);
+}
+
+/* What the copy of this program does in test_setuid_heeds_no_setting(). */
+static _Noreturn void
+speak(void)
+{
+	dup2(STDOUT_FILENO, STDERR_FILENO);
+	signal(SIGABRT, say_aborted);
+	write_line(getauxval(AT_SECURE) ? "secure\n" : "plain\n");
+	p11_message("heard");
+	p11_precondition("example", "rule");
+	write_line("went on\n");
+	_exit(0); /* a leak checker would fail to look into a privileged process */
 }
 
 /* What the copies of this program do in check_privileged(). The last number: is "~" refused? */
@@ -391,9 +459,12 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_expand),
 		in_sandbox(test_setuid),
 		in_sandbox(test_setgid),
+		in_sandbox(test_setuid_heeds_no_setting),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--probe") == 0)
 		probe(argv[2]);
+	if (argc == 2 && strcmp(argv[1], "--speak") == 0)
+		speak();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,6 +171,30 @@ test_a_slot_without_token(void **state)
 	a->token(0, true);
 }
 
+/* B48: what was found and not yet asked for belongs to a session of before. */
+static void
+test_begin_forgets_what_was_found(void **state)
+{
+	(void)state;
+	CK_RV rv;
+	P11KitIter *iter = iter_of(NULL, 0);
+
+	for (int i = 0; i < 2; i++) {
+		a->fault(CHAOS_C_FindObjects, &(struct chaos_fault){.over = 2, .times = 1});
+		p11_kit_iter_begin(iter, modules);
+		assert_rv(p11_kit_iter_next(iter), CKR_OK);
+		assert_ptr_equal(p11_kit_iter_get_module(iter), modules[0]);
+		if (i == 0)
+			p11_kit_iter_begin(iter, modules);
+		else
+			p11_kit_iter_begin_with(iter, modules[1], 0, 0);
+		assert_string_equal(walk(iter, &rv), i == 0 ? "OOO" : "O");
+		assert_int_equal(a->sessions, 0);
+	}
+	a->fault(CHAOS_C_FindObjects, NULL);
+	p11_kit_iter_free(iter);
+}
+
 static void
 test_accessors(void **state)
 {
@@ -586,6 +610,7 @@ main(void)
 		cmocka_unit_test(test_what_a_uri_finds),
 		cmocka_unit_test(test_filters_and_another_uri),
 		cmocka_unit_test(test_a_slot_without_token),
+		cmocka_unit_test(test_begin_forgets_what_was_found),
 		cmocka_unit_test(test_accessors),
 		cmocka_unit_test(test_a_vendors_attribute_is_no_array),
 		cmocka_unit_test(test_broken_preconditions),
