@@ -227,11 +227,13 @@ class Includes(Headers):
             for text in (self.EVERYTHING, self.GNU):
                 self.assert_compiles(text, "-x", "c", f"-std={standard}", "-Wall", "-Wextra", "-Werror")
 
-    @unittest.skipUnless(shutil.which("g++"), "there is no g++")
+    CPLUSPLUS = shutil.which("g++") or shutil.which("clang++")
+
+    @unittest.skipUnless(CPLUSPLUS, "there is no compiler for C++")
     def test_cplusplus(self):
         for standard in ("c++11", "c++17"):
             for text in (self.EVERYTHING, self.GNU):
-                result = subprocess.run(["g++", "-x", "c++", f"-std={standard}", "-Wall", "-Wextra", "-Werror",
+                result = subprocess.run([self.CPLUSPLUS, "-x", "c++", f"-std={standard}", "-Wall", "-Wextra", "-Werror",
                                          "-fsyntax-only", *OURS, "-"], input=text, capture_output=True, text=True,
                                         check=False)
                 self.assertEqual(result.returncode, 0, result.stderr[:2000])
@@ -278,6 +280,168 @@ class Includes(Headers):
 
     def test_a_foreign_header_first(self):
         self.assert_compiles("#define PKCS11_H 1\n#include <p11-kit/pkcs11.h>\nint CK_RV;\n", "-x", "c")
+
+
+class Promises(Headers):
+    """What docs/promises.tsv says of the headers and no table does."""
+
+    HEADERS = ("pkcs11.h", "p11-kit.h", "uri.h", "pin.h", "iter.h", "remote.h", "version.h")
+    WHOLE = "".join(f"#include <p11-kit/{name}>\n" for name in HEADERS)
+    UNSTABLE = "#define P11_KIT_FUTURE_UNSTABLE_API 1\n"
+
+    def assert_c(self, text, *arguments):
+        self.assert_compiles(text, "-x", "c", "-std=c11", "-Wall", "-Werror", *arguments)
+
+    def assert_unknown(self, before, name):
+        """Whether a program may have the name itself: nothing has declared it."""
+        self.assert_c(f"{before}\ntypedef int {name};\nextern {name} use;\n", "-Wno-unused")
+
+    def assert_known(self, before, name):
+        self.assertNotEqual(self.compiles(f"{before}\ntypedef int {name};\nextern {name} use;\n", "-x", "c").returncode, 0,
+                            name)
+
+    def prototypes(self):
+        with open(os.path.join(SOURCE, "tests", "headers", "prototypes.h"), encoding="utf-8") as file:
+            return file.read()
+
+    def test_prototypes_and_enumerators(self):
+        self.assert_c("#define P11_KIT_NO_DEPRECATIONS\n" + self.UNSTABLE + self.WHOLE + self.prototypes())
+        with open(os.path.join(SOURCE, "tests", "symbols", "exports.txt"), encoding="utf-8") as file:
+            names = re.findall(r"^p11_kit_\w+", file.read(), re.M)
+        self.assertGreater(len(names), 95)
+        self.assertEqual([name for name in names if not re.search(rf"\b{name}\(", self.prototypes())], [])
+
+    def test_a_wrong_prototype_is_found(self):
+        with self.assertRaises(AssertionError):
+            self.assert_c(self.WHOLE + "char *p11_kit_message(void);\n")
+
+    def test_unstable_parts_are_to_be_asked_for(self):
+        for name in ("p11_kit_set_progname", "p11_kit_override_system_files", "p11_kit_iter_next", "P11KitIter",
+                     "P11_KIT_ITER_WITH_SLOTS", "p11_kit_remote_serve_module", "p11_kit_remote_serve_tokens"):
+            with self.subTest(name=name):
+                self.assert_unknown(self.WHOLE, name)
+                self.assert_known(self.UNSTABLE + self.WHOLE, name)
+
+    def test_deprecated_parts_can_be_hidden(self):
+        for name in ("p11_kit_initialize_registered", "p11_kit_initialize_module", "p11_kit_load_initialize_module",
+                     "p11_kit_uri_get_pinfile", "p11_kit_uri_set_pinfile", "p11_kit_remote_serve_token"):
+            with self.subTest(name=name):
+                self.assert_unknown("#define P11_KIT_DISABLE_DEPRECATED\n" + self.UNSTABLE + self.WHOLE, name)
+                self.assert_known(self.UNSTABLE + self.WHOLE, name)
+
+    def test_deprecated_functions_warn(self):
+        for name in ("initialize_registered()", "finalize_registered()", "registered_modules()",
+                     'registered_name_to_module("")', "registered_module_to_name(0)", 'registered_option(0, "")',
+                     "initialize_module(0)", "finalize_module(0)", 'load_initialize_module("", 0)'):
+            with self.subTest(name=name):
+                use = f"#include <p11-kit/p11-kit.h>\nvoid f(void);\nvoid f(void) {{ (void)p11_kit_{name}; }}\n"
+                result = self.compiles(use, "-x", "c", "-Werror=deprecated-declarations")
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn("deprecated", result.stderr)
+                self.assert_c("#define P11_KIT_NO_DEPRECATIONS\n" + use)
+        self.assert_c(self.WHOLE + "#ifdef P11_KIT_DEPRECATED_FOR\n#error left over\n#endif\nint x;\n")
+
+    def test_guards(self):
+        for header, guard in (("p11-kit.h", "__P11_KIT_H__"), ("p11-kit.h", "__P11_KIT_DEPRECATED_H__"),
+                              ("iter.h", "P11_KIT_ITER_H"), ("uri.h", "P11_KIT_URI_H"), ("pin.h", "P11_KIT_PIN_H"),
+                              ("remote.h", "__P11_KIT_REMOTE_H__"), ("version.h", "P11_KIT_VERSION_H"),
+                              ("pkcs11.h", "PKCS11_H")):
+            with self.subTest(header=header):
+                self.assert_c(f"#include <p11-kit/{header}>\n#ifndef {guard}\n#error {guard}\n#endif\nint x;\n")
+        self.assert_c("#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#ifndef PKCS11_X_H_\n#error\n#endif\n")
+
+    def test_what_includes_what(self):
+        for header, name in (("p11-kit.h", "p11_kit_initialize_module"), ("p11-kit.h", "CK_RV"), ("p11-kit.h", "size_t"),
+                             ("uri.h", "p11_kit_modules_load"), ("uri.h", "CK_RV"), ("pin.h", "p11_kit_uri_new"),
+                             ("iter.h", "p11_kit_uri_new"), ("iter.h", "p11_kit_modules_load"),
+                             ("remote.h", "p11_kit_modules_load")):
+            with self.subTest(header=header, name=name):
+                self.assert_known(self.UNSTABLE + f"#include <p11-kit/{header}>", name)
+        self.assert_unknown("#include <p11-kit/pkcs11.h>", "CK_IBM_KYBER_PARAMS")
+
+    def test_the_two_styles(self):
+        gnu = "#define CRYPTOKI_GNU 1\n#include <p11-kit/pkcs11.h>\n"
+        for name in ("CK_ULONG", "CK_BYTE", "CK_BYTE_PTR", "CK_INFO", "CK_RV", "CK_TRUE", "CK_FALSE", "NULL_PTR"):
+            with self.subTest(name=name):
+                self.assert_unknown(gnu, name)
+                self.assert_known("#include <p11-kit/pkcs11.h>\n", name)
+        self.assert_c(gnu + "ck_rv_t f(struct ck_info *, ck_slot_id_t, struct ck_token_info *);\n"
+                      "_Static_assert(CKA_CLASS == 0 && CKR_OK == 0, \"\");\n")
+        self.assert_unknown("#include <p11-kit/pkcs11.h>\n", "ck_rv_t")
+        compat = "#if CRYPTOKI_COMPAT != 1\n#error COMPAT\n#endif\nCK_RV f(CK_INFO *);\n"
+        self.assert_c("#include <p11-kit/pkcs11.h>\n" + compat)
+        self.assert_c("#define CRYPTOKI_GNU 1\n#define CRYPTOKI_COMPAT 1\n#include <p11-kit/pkcs11.h>\n" + compat)
+
+    def test_gnu_programs_have_the_names_of_the_prototypes(self):
+        names = ["CK_ATTRIBUTE_TYPE", "CK_OBJECT_HANDLE", "CK_RV", "CK_SESSION_HANDLE", "CK_SLOT_ID", "CK_ATTRIBUTE",
+                 "CK_ATTRIBUTE_PTR", "CK_FUNCTION_LIST", "CK_FUNCTION_LIST_PTR", "CK_INFO", "CK_INFO_PTR", "CK_SLOT_INFO",
+                 "CK_SLOT_INFO_PTR", "CK_TOKEN_INFO", "CK_TOKEN_INFO_PTR", "CK_BBOOL", "CK_ULONG"]
+        self.assert_c("#define CRYPTOKI_GNU 1\n#include <p11-kit/p11-kit.h>\n" +
+                      "".join(f"extern {name} use_{name};\n" for name in names))
+        self.assert_c("#define CRYPTOKI_GNU 1\n#include <p11-kit/uri.h>\nextern p11_kit_uri_type_t a;\n"
+                      "extern P11KitUriType a;\nextern p11_kit_uri_result_t b;\nextern P11KitUriResult b;\n")
+
+    def test_tags_of_structs(self):
+        names = ["VERSION", "INFO", "SLOT_INFO", "TOKEN_INFO", "SESSION_INFO", "ATTRIBUTE", "DATE", "MECHANISM",
+                 "MECHANISM_INFO", "FUNCTION_LIST", "FUNCTION_LIST_3_0", "FUNCTION_LIST_3_2", "C_INITIALIZE_ARGS"]
+        self.assert_c("#include <p11-kit/pkcs11.h>\n" + "".join(
+            f"extern struct _CK_{name} *use_{name};\nextern CK_{name} *use_{name};\nextern CK_{name}_PTR use_{name};\n"
+            for name in names))
+
+    def test_version_of_the_standard(self):
+        self.assert_c("#include <p11-kit/pkcs11.h>\n" + "".join(
+            f"#if {name} != {value}\n#error {name}\n#endif\n" for name, value in (
+                ("CRYPTOKI_VERSION_MAJOR", 3), ("CRYPTOKI_VERSION_MINOR", 2), ("CRYPTOKI_VERSION_REVISION", 0),
+                ("CRYPTOKI_LEGACY_VERSION_MAJOR", 2), ("CRYPTOKI_LEGACY_VERSION_MINOR", 40),
+                ("P11_KIT_CRYPTOKI_VERSION_REVISION", 0))) + "int x;\n")
+
+    def test_what_the_standard_wants_defined(self):
+        self.assert_c("#include <p11-kit/pkcs11.h>\n#ifndef CK_SPEC\n#error CK_SPEC\n#endif\nint CK_SPEC x;\n"
+                      "CK_DEFINE_FUNCTION(CK_RV, C_Finalize)(CK_VOID_PTR reserved) { return reserved ? 1UL : CKR_OK; }\n"
+                      "CK_VOID_PTR p = NULL_PTR;\n_Static_assert(TRUE == CK_TRUE && FALSE == CK_FALSE, \"\");\n")
+        self.assert_unknown("#define CK_DISABLE_TRUE_FALSE\n#include <p11-kit/pkcs11.h>\n", "TRUE")
+        self.assert_c("#define TRUE 7\n#define FALSE 8\n#define NULL_PTR 9\n#include <p11-kit/pkcs11.h>\n"
+                      "_Static_assert(TRUE == 7 && FALSE == 8 && NULL_PTR == 9, \"\");\n")
+
+    def test_packing(self):
+        sizes = ("#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#include <stddef.h>\n"
+                 "#define PACKED(type, size, aligned) _Static_assert(sizeof(type) == (PACK ? (size) : (aligned)), #type)\n"
+                 "enum { L = sizeof(long) };\n"
+                 "PACKED(CK_FUNCTION_LIST, 2 + 68 * L, 69 * L);\n"
+                 "PACKED(CK_IBM_KYBER_PARAMS, 8 * L + 1, 9 * L);\n"
+                 "struct mine { char a; long b; };\n"
+                 "_Static_assert(sizeof(struct mine) == 2 * L, \"the program's own structs\");\n")
+        self.assert_c("#define PACK 0\n" + sizes)
+        self.assert_c("#define PACK 1\n" + sizes, "-DCRYPTOKI_FORCE_WIN32")
+
+    def test_additions_of_vendors(self):
+        x = "#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#include <stddef.h>\n"
+        self.assert_c(x + "".join(f"#if {name} != 1\n#error {name}\n#endif\n" for name in (
+            "CRYPTOKI_NSS_VENDOR_DEFINED", "CRYPTOKI_X_VENDOR_DEFINED", "CRYPTOKI_RU_TEAM_TC26_VENDOR_DEFINED",
+            "CRYPTOKI_IBM_VENDOR_DEFINED")) + "extern CK_TRUST trust;\nextern CK_ULONG trust;\n"
+            "_Static_assert(CKA_NSS_TRUST_STEP_UP_APPROVED == 0xce536360 && CKA_NSS_CERT_SHA1_HASH == 0xce5363b4 && "
+            "CKA_NSS_CERT_MD5_HASH == 0xce5363b5 && CKA_X_DISTRUSTED == 0xd8444764 && CKK_KUZNECHIK == 0xd4321003 + 1 && "
+            'CKA_IBM_OPAQUE == 0x80000001 && CKM_IBM_KYBER == 0x80010024, "");\n')
+        self.assert_c("#include <p11-kit/pkcs11.h>\n" + "".join(
+            f"_Static_assert(CKA_TRUST_{name} == {value}, \"{name}\");\n" for name, value in (
+                ("SERVER_AUTH", 0x62c), ("CLIENT_AUTH", 0x62d), ("CODE_SIGNING", 0x62e), ("EMAIL_PROTECTION", 0x62f),
+                ("TIME_STAMPING", 0x631))))
+
+    def test_structs_of_ibm(self):
+        members = {
+            "ECDSA_OTHER_PARAMS": (["submechanism"], ["submechanism"]),
+            "BTC_DERIVE_PARAMS": (["type", "childKeyIndex", "pChainCode", "ulChainCodeLen", "version"],
+                                  ["type", "child_key_index", "p_chain_code", "ul_cahin_code_len", "version"]),
+            "KYBER_PARAMS": (["ulVersion", "mode", "kdf", "bPrepend", "pCipher", "ulCipherLen", "pSharedData",
+                              "ulSharedDataLen", "hSecret"],
+                             ["ul_version", "mode", "kdf", "b_prepend", "p_cipher", "ul_cipher_len", "p_shared_data", None,
+                              "h_secret"]),
+            "ATTRIBUTEBOUND_WRAP_PARAMS": (["hSignVerifyKey"], ["h_sign_verify_key"]),
+        }
+        for style, before in enumerate(("", "#define CRYPTOKI_GNU 1\n")):
+            self.assert_c(before + "#include <p11-kit/pkcs11.h>\n#include <p11-kit/pkcs11x.h>\n#include <stddef.h>\n" + "".join(
+                f'_Static_assert(offsetof(CK_IBM_{struct}, {name}) == {place} * sizeof(long), "{name}");\n'
+                for struct, names in members.items() for place, name in enumerate(names[style]) if name))
 
 
 if __name__ == "__main__":
