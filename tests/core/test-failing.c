@@ -183,6 +183,27 @@ test_critical_module_that_cannot_be_initialized(void **state)
 	end();
 }
 
+/* It counts as down, and nobody is told but by a message: the others go down too. */
+static void
+test_module_that_cannot_be_finalized(void **state)
+{
+	(void)state;
+	begin(NULL);
+	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR, .late = true});
+	CK_FUNCTION_LIST *list = core_consumer();
+	assert_ok(list->C_Finalize(NULL));
+	assert_said("module a: ");
+	assert_said("CKR_DEVICE_ERROR");
+	assert_int_equal(a->calls[CHAOS_C_Finalize], 1);
+	assert_int_equal(b->up + c->up, 0);
+	assert_rv(list->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
+	a->reset();
+	assert_ok(list->C_Initialize(NULL));
+	assert_int_equal(count_slots(list, CK_TRUE), 3);
+	assert_ok(list->C_Finalize(NULL));
+	end();
+}
+
 /* ---- lists and states ---- */
 
 static void
@@ -412,6 +433,7 @@ main(void)
 		core_unit_test(test_critical_module_that_cannot_be_loaded),
 		core_unit_test(test_module_that_cannot_be_initialized),
 		core_unit_test(test_critical_module_that_cannot_be_initialized),
+		core_unit_test(test_module_that_cannot_be_finalized),
 		core_unit_test(test_module_that_cannot_list),
 		core_unit_test(test_slot_that_cannot_tell_its_state),
 		core_unit_test(test_late_module_appears_by_itself),

@@ -13,6 +13,7 @@ test_one_consumer(void **state)
 
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST *list = core_list();
+	assert_int_equal(list->version.major * 100 + list->version.minor, 240);
 	assert_rv(list->C_GetSlotList(CK_FALSE, NULL, &(CK_ULONG){0}),
 		  CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_int_equal(a->calls[CHAOS_C_Initialize], 0);

@@ -58,6 +58,13 @@ class Settings(unittest.TestCase):
         self.assertIn("P11_KIT_STRICT", used)
         self.assertEqual(sorted(name for name in used if name not in pages), [])
 
+    def test_no_setting_steers_a_privileged_program(self):
+        """All are read by secure_getenv(), but for the paths of the user's files, which such a program does not read."""
+        plain = re.compile(r"(?<!secure_)\bgetenv\((.*?)\)")
+        found = {(path, argument) for path in sources(".c") if path.split("/")[0] in ROOMS
+                 and not os.path.basename(path).startswith("test-") for argument in plain.findall(read(path))}
+        self.assertEqual(found, {("config/paths.c", '"HOME"'), ("config/paths.c", '"XDG_CONFIG_HOME"')})
+
 
 class Exports(unittest.TestCase):
     """Functions: what the public headers declare, and what must be exported."""
