@@ -67,6 +67,14 @@ ours() {
 	LD_LIBRARY_PATH="$LIB" "$@"
 }
 
+# links_ours PROGRAM: the system's configuration has SoftHSM as well, so what a program can do does not tell whose library
+# it has got.
+links_ours() {
+	[ "$P11_REAL" = incumbent ] && return
+	linked=$(ours ldd "$(command -v "$1")" | sed -n 's/.*libp11-kit.so.0 => \([^ ]*\).*/\1/p')
+	[ "$linked" = "$LIB/libp11-kit.so.0" ] || fail "$1 is linked with another library: $linked"
+}
+
 # program NAME: the path of a compiled program of this folder; skips the test if it was not built.
 program() {
 	[ -x "$P11_REAL_PROGRAMS/$1" ] || skip "$1 was not built: a development package is missing"
