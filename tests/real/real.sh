@@ -75,6 +75,73 @@ links_ours() {
 	[ "$linked" = "$LIB/libp11-kit.so.0" ] || fail "$1 is linked with another library: $linked"
 }
 
+# token_authority: an authority in files, ca.pem and ca.key of the present folder.
+token_authority() {
+	need openssl
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj "/CN=the authority" -days 10 \
+		>log 2>&1 || fail "no authority: $(cat log)"
+}
+
+# token_certificate ID LABEL: has the authority certify the key of that id for the name "localhost", as server and
+# client, writes the certificate to the first slot's token, and to LABEL.pem. By SoftHSM itself.
+token_certificate() {
+	pkcs11-tool --module "$SOFTHSM" --read-object --type pubkey --id "$1" --output-file "$2.pub" >log 2>&1 ||
+		fail "SoftHSM's key cannot be read: $(cat log)"
+	openssl pkey -pubin -inform DER -in "$2.pub" -out "$2.pub.pem" >log 2>&1 || fail "no public key: $(cat log)"
+	printf '%s\n' 'subjectAltName = DNS:localhost' 'extendedKeyUsage = serverAuth, clientAuth' \
+		'keyUsage = digitalSignature, keyEncipherment' >"$2.conf"
+	openssl x509 -new -subj "/CN=$2" -force_pubkey "$2.pub.pem" -CA ca.pem -CAkey ca.key -days 10 -extfile "$2.conf" \
+		-set_serial "0x$1" -out "$2.pem" >log 2>&1 || fail "no certificate: $(cat log)"
+	openssl x509 -in "$2.pem" -outform DER -out "$2.der" >log 2>&1 || fail "no certificate: $(cat log)"
+	pkcs11-tool --module "$SOFTHSM" --login --pin "$PIN" --write-object "$2.der" --type cert --id "$1" --label "$2" \
+		>log 2>&1 || fail "SoftHSM does not take the certificate: $(cat log)"
+}
+
+# wait_for WHAT COMMAND...: until the command succeeds; a minute without success fails the test.
+wait_for() {
+	waited_for=$1
+	shift
+	for _ in $(seq 600); do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	fail "$waited_for did not come"
+}
+
+listens() {
+	grep -qi "^ *[0-9]*: [0-9a-f]*:$(printf %04X "$1") [0-9a-f:]* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
+}
+
+# serve LOG PROGRAM ARGUMENT...: starts a server in the background and waits until it listens; it is ended with the test.
+# @PORT@ in an argument becomes the port, $PORT: one below those that the kernel gives to clients. $SERVER is its process.
+# A few ports are tried, since somebody else may take one first.
+serve() {
+	serve_log=$1
+	shift
+	for _ in 1 2 3 4 5; do
+		PORT=$(shuf -i 20000-32000 -n 1)
+		listens "$PORT" && continue
+		(
+			n=$#
+			while [ "$n" -gt 0 ]; do
+				argument=$(printf %s "$1" | sed "s/@PORT@/$PORT/")
+				shift
+				set -- "$@" "$argument"
+				n=$((n - 1))
+			done
+			LD_LIBRARY_PATH="$LIB" exec "$@"
+		) >"$serve_log" 2>&1 </dev/null &
+		SERVER=$!
+		CLEANUP_PIDS="$CLEANUP_PIDS $SERVER"
+		while kill -0 "$SERVER" 2>/dev/null; do
+			listens "$PORT" && return
+			sleep 0.1
+		done
+		wait "$SERVER"
+	done
+	fail "$1 does not listen: $(cat "$serve_log")"
+}
+
 # program NAME: the path of a compiled program of this folder; skips the test if it was not built.
 program() {
 	[ -x "$P11_REAL_PROGRAMS/$1" ] || skip "$1 was not built: a development package is missing"
