@@ -24,9 +24,10 @@
 #include <string.h>
 
 #define FIRST_BATCH 64 /* objects asked for at once; doubled when they were not enough */
-#define MAX_COUNT ((CK_ULONG)1 << 24) /* slots or objects; more are a module's mistake */
-#define MORE_SLOTS 8                  /* that may come between the two questions */
-#define MAX_TRIES 8                   /* for a list of slots that grows between two calls */
+#define MAX_OBJECTS ((CK_ULONG)1 << 24) /* of one token; more are a module's mistake */
+#define MAX_SLOTS ((CK_ULONG)1 << 16)   /* each is asked about: likewise */
+#define MORE_SLOTS 8                    /* that may come between the two questions */
+#define MAX_TRIES 8                     /* for a list of slots that grows between two calls */
 
 enum step {
 	AT_END, /* begin was not called, or the iteration is over */
@@ -403,7 +404,7 @@ ask_for_slots(P11KitIter *iter)
 
 	if (rv != CKR_OK)
 		return rv;
-	if (room > MAX_COUNT)
+	if (room > MAX_SLOTS)
 		return CKR_GENERAL_ERROR;
 	room += MORE_SLOTS;
 	free(iter->slots);
@@ -540,7 +541,8 @@ fetch(P11KitIter *iter, CK_ULONG *n)
 	if (objects->n == objects->size) {
 		CK_ULONG size = objects->size ? objects->size * 2 : FIRST_BATCH;
 		CK_OBJECT_HANDLE *items =
-			size > MAX_COUNT ? NULL : reallocarray(objects->items, size, sizeof *items);
+			size > MAX_OBJECTS ? NULL
+					   : reallocarray(objects->items, size, sizeof *items);
 		if (!items)
 			return CKR_HOST_MEMORY;
 		/* Of a count that is too high the rest is no memory of others. */
