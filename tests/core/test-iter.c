@@ -140,7 +140,8 @@ test_filters_and_another_uri(void **state)
 	p11_kit_iter_begin(iter, modules);
 	assert_rv(p11_kit_iter_next(iter), CKR_OK);
 	assert_ptr_equal(p11_kit_iter_get_module(iter), modules[1]);
-	p11_kit_iter_add_filter(iter, NULL, 0); /* not now: a line on stderr */
+	/* Not now: a line on stderr, and no effect, as the next iteration shows. */
+	p11_kit_iter_add_filter(iter, &(CK_ATTRIBUTE){CKA_CLASS, &other, sizeof other}, 1);
 	assert_rv(p11_kit_iter_next(iter), CKR_CANCEL);
 
 	p11_kit_iter_set_uri(iter, NULL);
@@ -315,6 +316,51 @@ test_writable(void **state)
 	iter = iter_of(NULL, 0);
 	assert_int_equal(session_state(iter), CKS_RO_PUBLIC_SESSION);
 	p11_kit_iter_free(iter);
+}
+
+/* A list of the program's own, whose tokens are write-protected. */
+static CK_RV
+write_protected(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
+{
+	CK_RV rv = modules[0]->C_GetTokenInfo(slot, info);
+
+	info->flags |= CKF_WRITE_PROTECTED;
+	return rv;
+}
+
+static void
+test_writable_where_it_cannot_be(void **state)
+{
+	(void)state;
+	CK_FUNCTION_LIST list = *modules[0];
+	P11KitIter *iter = p11_kit_iter_new(NULL, P11_KIT_ITER_WANT_WRITABLE);
+
+	p11_kit_iter_begin_with(iter, &list, 0, 0);
+	assert_int_equal(session_state(iter), CKS_RW_PUBLIC_SESSION);
+	list.C_GetTokenInfo = write_protected;
+	p11_kit_iter_begin_with(iter, &list, 0, 0);
+	assert_int_equal(session_state(iter), CKS_RO_PUBLIC_SESSION);
+	p11_kit_iter_free(iter);
+}
+
+/* Whether the session is free for another search while the iterator is at an object of it. */
+static CK_RV
+search_beside(unsigned behavior)
+{
+	P11KitIter *iter = iter_of(NULL, behavior);
+
+	assert_rv(p11_kit_iter_next(iter), CKR_OK);
+	CK_RV rv = modules[0]->C_FindObjectsInit(p11_kit_iter_get_session(iter), NULL, 0);
+	p11_kit_iter_free(iter);
+	return rv;
+}
+
+static void
+test_busy_sessions(void **state)
+{
+	(void)state;
+	assert_ok(search_beside(0));
+	assert_rv(search_beside(P11_KIT_ITER_BUSY_SESSIONS), CKR_OPERATION_ACTIVE);
 }
 
 /* A session that was kept lives on after the iterator. */
@@ -616,6 +662,8 @@ main(void)
 		cmocka_unit_test(test_broken_preconditions),
 		cmocka_unit_test(test_no_session_that_nobody_needs),
 		cmocka_unit_test(test_writable),
+		cmocka_unit_test(test_writable_where_it_cannot_be),
+		cmocka_unit_test(test_busy_sessions),
 		cmocka_unit_test(test_kept_session),
 		cmocka_unit_test(test_begin_with),
 		cmocka_unit_test(test_login),

@@ -180,7 +180,7 @@ test_the_list_is_that_which_was_counted(void **state)
 {
 	(void)state;
 	CK_FUNCTION_LIST *list = begin(2);
-	CK_SLOT_ID ids[8];
+	CK_SLOT_ID ids[8] = {0};
 	CK_ULONG n = 0, small = 1;
 
 	assert_ok(list->C_GetSlotList(CK_FALSE, NULL, &n));
@@ -188,6 +188,8 @@ test_the_list_is_that_which_was_counted(void **state)
 	a->plug(2, true);
 	assert_rv(list->C_GetSlotList(CK_FALSE, ids, &small), CKR_BUFFER_TOO_SMALL);
 	assert_int_equal(small, 2);
+	assert_int_equal(ids[0], 0x11); /* what fits is written, and nothing more */
+	assert_int_equal(ids[1], 0);
 	assert_ok(list->C_GetSlotList(CK_FALSE, ids,
 				      &n)); /* it stays while the buffer is too small */
 	assert_int_equal(n, 2);

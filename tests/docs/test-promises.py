@@ -119,7 +119,7 @@ class Promises(unittest.TestCase):
     def test_each_of_ours_has_a_test(self):
         self.assert_fine()
         promises, rows = (int(word) for word in check(SOURCE).stdout.split() if word.isdigit() and word != "0")
-        self.assertGreater(promises, 30)
+        self.assertGreater(promises, 300)
         self.assertGreater(rows, 80)
 
     def test_planted_ones_are_tests(self):
@@ -188,9 +188,9 @@ class Promises(unittest.TestCase):
         self.assert_noticed("2.1-2 does not follow 2.1-0")
 
     def test_a_section_that_is_gone(self):
-        lines = [line for line in self.lines(PROMISES) if not line.startswith("2.3-")]
+        lines = [line for line in self.lines(PROMISES) if not line.startswith("8.5-")]
         self.write(PROMISES, "\n".join(lines) + "\n")
-        self.assert_noticed(PROMISES + ": section 2.3 has no promise")
+        self.assert_noticed(PROMISES + ": section 8.5 has no promise")
 
     def test_too_few_columns(self):
         place = self.edit(PROMISES, "2.1-1\t", lambda line: line.replace("\t", " ", 1))
