@@ -151,6 +151,10 @@ test_pointers(void **state)
 	assert_ok(p11_kit_load_initialize_module(chaos_path("chaos-a"), &loaded));
 	assert_int_equal(p11_kit_module_get_flags(loaded), UNMANAGED | CRITICAL);
 	assert_ok(p11_kit_finalize_module(loaded));
+
+	/* Also when nothing is loaded at all. */
+	assert_false(is_kept());
+	assert_int_equal(p11_kit_module_get_flags(&own), UNMANAGED | CRITICAL);
 	assert_true(chaos_is_exact(a));
 	scene_free(scene);
 }
