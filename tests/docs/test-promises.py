@@ -29,7 +29,13 @@ test_not_run(void **state)
 {
 }
 
-const struct CMUnitTest tests[] = {cmocka_unit_test(test_run)};
+static void
+test_taken_out(void **state)
+{
+	test_not_run(state);
+}
+
+const struct CMUnitTest tests[] = {cmocka_unit_test(test_run), /* cmocka_unit_test(test_taken_out), */};
 """
 IN_PYTHON = """
 class First(unittest.TestCase):
@@ -150,6 +156,9 @@ class Promises(unittest.TestCase):
 
     def test_a_function_that_is_not_run(self):
         self.assert_no_test("planted/test-in-c.c", "test_not_run", "planted/test-in-c.c never runs test_not_run")
+
+    def test_a_function_that_was_taken_out(self):
+        self.assert_no_test("planted/test-in-c.c", "test_taken_out", "planted/test-in-c.c never runs test_taken_out")
 
     def test_a_file_that_is_not_built(self):
         self.assert_no_test("planted/test-lost.c", "test_run", "no meson.build makes a test of planted/test-lost.c")
