@@ -151,7 +151,7 @@ p11_kit_initialize_registered(void)
 
 	p11_message_clear();
 	p11_registry_hold();
-	CK_RV rv = p11_registry_load(0, &found, &n_found);
+	CK_RV rv = p11_registry_load(0, NULL, &found, &n_found);
 	if (rv == CKR_OK) {
 		bool *done = calloc(n_found + 1, sizeof *done);
 		rv = done ? initialize_found(found, n_found, done)
@@ -208,7 +208,7 @@ p11_kit_registered_modules(void)
 
 	p11_message_clear();
 	if (!p11_registry_global() ||
-	    p11_registry_load(P11_REGISTRY_NONE_CRITICAL, &found, &n_found) != CKR_OK)
+	    p11_registry_load(P11_REGISTRY_NONE_CRITICAL, NULL, &found, &n_found) != CKR_OK)
 		return NULL;
 	CK_FUNCTION_LIST_PTR *modules = calloc(n_found + 1, sizeof *modules);
 	if (!modules)

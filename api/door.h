@@ -26,7 +26,7 @@ enum {
 
 struct p11_door_call {
 	unsigned long what; /* which of the three */
-	const char *module; /* NULL: all modules; a name is for the single-module doors to come */
+	const char *module; /* NULL: all modules; the name of the only one, for its shim */
 	const void *caller; /* an address in the library that called the door */
 	void *arguments[4]; /* the call's own, in order; flags by a pointer to CK_FLAGS */
 };

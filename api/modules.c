@@ -182,7 +182,7 @@ load_modules(int flags)
 	struct p11_found *found;
 	size_t n_found;
 
-	if (p11_registry_load(wanted, &found, &n_found) != CKR_OK)
+	if (p11_registry_load(wanted, NULL, &found, &n_found) != CKR_OK)
 		return NULL;
 
 	CK_FUNCTION_LIST **modules = calloc(n_found + 1, sizeof *modules);

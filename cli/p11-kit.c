@@ -4,9 +4,11 @@
  * first argument that is no option names the command, and what follows belongs to that command. It
  * is a program like any other: of the library it sees the public headers only.
  *
- * None of the commands exists yet. Their names are known here, so that a script that calls one
+ * Most of the commands do not exist yet. Their names are known here, so that a script that calls one
  * learns that the command is missing, not misspelt.
  */
+#include "shim.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +26,9 @@ static const char usage[] =
 	"  -v, --verbose  say more about what happens (for the commands to come)\n"
 	"  -q, --quiet    say nothing but results (for the commands to come)\n"
 	"\n"
-	"This release has no commands yet. It shares PKCS#11 modules through libp11-kit.so.0\n"
-	"and p11-kit-proxy.so; see p11-kit(8), pkcs11.conf(5) and p11-kit-proxy(7).\n";
+	"  shim NAME      make a file that holds the one module NAME (p11-kit shim --help)\n"
+	"\n"
+	"See p11-kit(8), pkcs11.conf(5) and p11-kit-proxy(7).\n";
 
 static const char *const commands_to_come[] = {
 	"add-profile",     "delete-object", "delete-profile",   "export-object",
@@ -36,6 +39,7 @@ static const char *const commands_to_come[] = {
 
 struct request {
 	const char *command; /* borrowed from argv; NULL: none was given */
+	int place;           /* of the command in argv */
 	bool help;
 	bool version;
 };
@@ -101,8 +105,10 @@ is_to_come(const char *command)
 }
 
 static int
-run_command(const struct request *request)
+run_command(const struct request *request, int argc, char *argv[])
 {
+	if (strcmp(request->command, "shim") == 0)
+		return p11_cli_shim(argc, argv);
 	if (is_to_come(request->command))
 		return complain("this release does not have the command yet", request->command);
 	return complain("there is no such command", request->command);
@@ -114,6 +120,7 @@ main(int argc, char *argv[])
 	struct request request = {0};
 
 	for (int i = 1; i < argc && !request.command; i++) {
+		request.place = i;
 		if (argv[i][0] != '-')
 			request.command = argv[i];
 		else if (!read_option(argv[i], &request))
@@ -129,7 +136,7 @@ main(int argc, char *argv[])
 		return EXIT_DONE;
 	}
 	if (request.command)
-		return run_command(&request);
+		return run_command(&request, argc - request.place, argv + request.place);
 	if (argc > 1)
 		return complain("no command was given; see p11-kit --help", NULL);
 	fputs(usage, stdout);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * p11-kit-proxy.so: the file that programs load as a PKCS#11 module. It is a real file and not a
+ * p11-kit-proxy.so, and with P11_SHIM the template of the single-module shims: files that programs load as a PKCS#11 module. It is a real file and not a
  * link, because ssh-agent resolves links, and it holds nothing: its three functions ask
  * libp11-kit.so.0, of which there is one in the process whoever loaded it first. The function is
  * looked up at run time: a reference by a C_ name would bind to this file itself, and one to the
@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define P11_DOOR_NAME_SIZE 256 /* of a file, with the NUL */
 
 #define EXPORT __attribute__((visibility("default")))
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
@@ -46,12 +48,43 @@ door_function(void)
 	return (p11_door_function)(uintptr_t)function;
 }
 
+#ifdef P11_SHIM
+/* The name of this file, which is that of the module: the library copies it. Links are not resolved, since it was loaded
+ * by this name. */
+static const char *
+module_name(char name[P11_DOOR_NAME_SIZE])
+{
+	static const char mine;
+	Dl_info info;
+	const char *path = dladdr(&mine, &info) && info.dli_fname ? info.dli_fname : "";
+	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+	size_t length = strlen(file);
+
+	if (length > 3 && strcmp(file + length - 3, ".so") == 0)
+		length -= 3;
+	if (length >= P11_DOOR_NAME_SIZE)
+		length = P11_DOOR_NAME_SIZE - 1;
+	memcpy(name, file, length);
+	name[length] = '\0';
+	return name;
+}
+#else
+static const char *
+module_name(char name[P11_DOOR_NAME_SIZE])
+{
+	(void)name;
+	return NULL;
+}
+#endif
+
 static CK_RV
 call_door(unsigned long what, const void *caller, void *first, void *second, void *third,
 	  void *fourth)
 {
 	p11_door_function function = door_function();
-	struct p11_door_call call = {what, NULL, caller, {first, second, third, fourth}};
+	char name[P11_DOOR_NAME_SIZE];
+	struct p11_door_call call = {
+		what, module_name(name), caller, {first, second, third, fourth}};
 
 	return function ? function(P11_DOOR_LAYOUT, &call) : CKR_FUNCTION_NOT_SUPPORTED;
 }
@@ -64,10 +97,15 @@ call_door(unsigned long what, const void *caller, void *first, void *second, voi
 static CK_RV
 older_list(CK_FUNCTION_LIST_PTR_PTR list)
 {
+#ifdef P11_SHIM /* it knows of all modules, and of no single one */
+	(void)list;
+	return CKR_FUNCTION_NOT_SUPPORTED;
+#else
 	void *handle = library();
 	void *symbol = handle ? dlsym(handle, "C_GetFunctionList") : NULL;
 
 	return symbol ? ((CK_C_GetFunctionList)(uintptr_t)symbol)(list) : CKR_GENERAL_ERROR;
+#endif
 }
 
 /* The interface is the consumer's for ever, as its list is: each call makes one. */

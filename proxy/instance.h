@@ -31,6 +31,7 @@ struct p11_link {
 	bool has_base;                 /* constant; slot-base is configured, and is `base` */
 	CK_ULONG base;
 	bool is_critical;     /* constant */
+	bool keeps_ids;       /* constant; the slots have the module's own ids */
 	atomic_ullong up_for; /* the owner on whose behalf the instance is a user of the module; 0:
 				 it is none */
 };
@@ -81,6 +82,7 @@ struct p11_instance {
 	atomic_llong load_at_ms;  /* modules that could not be loaded are not tried again before */
 
 	/* Guarded by the lock. */
+	const char *only; /* interned; constant once it has a context: the only module; NULL: all */
 	enum p11_instance_state state;
 	unsigned long n_inits;          /* C_Initialize less C_Finalize */
 	const void *library;            /* load base of who looked it up: a hint */

@@ -218,6 +218,20 @@ p11_instance_finalize(CK_VOID_PTR reserved, void *context)
 	return CKR_OK;
 }
 
+/* A shim is its module. */
+static CK_RV
+get_modules_info(struct p11_instance *instance, CK_INFO_PTR info)
+{
+	struct p11_route route;
+	CK_RV rv = p11_route_enter(instance, 0, &route);
+
+	if (rv == CKR_OK) {
+		rv = route.calls->C_GetInfo(info);
+		p11_route_leave(&route);
+	}
+	return rv;
+}
+
 CK_RV
 p11_instance_get_info(CK_INFO_PTR info, void *context)
 {
@@ -228,6 +242,8 @@ p11_instance_get_info(CK_INFO_PTR info, void *context)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (!info)
 		return CKR_ARGUMENTS_BAD;
+	if (instance->only)
+		return get_modules_info(instance, info);
 	*info = (CK_INFO){.libraryVersion = {1, 1}};
 	info->cryptokiVersion =
 		atomic_load(&instance->has_3x) ? (CK_VERSION){3, 2} : (CK_VERSION){2, 40};

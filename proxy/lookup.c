@@ -49,9 +49,12 @@ links_free(struct p11_links *links)
 	free(links);
 }
 
-/* Takes what was found, also on failure: NULL without memory. */
+/*
+ * Takes what was found, also on failure: NULL without memory. Where it is the only one, its failure is
+ * everybody's, and its slots have its own ids.
+ */
 static struct p11_link *
-link_new(const struct p11_found *found)
+link_new(const struct p11_found *found, bool keeps_ids)
 {
 	struct p11_shared *shared = p11_shared_of(found->module);
 	const char *name = shared ? p11_intern(p11_config_name(found->config)) : NULL;
@@ -66,7 +69,8 @@ link_new(const struct p11_found *found)
 	link->slots = &shared->slots;
 	link->name = name;
 	link->has_base = p11_config_slot_base(found->config, &link->base);
-	link->is_critical = p11_config_yes(found->config, "critical", false);
+	link->is_critical = keeps_ids || p11_config_yes(found->config, "critical", false);
+	link->keeps_ids = keeps_ids;
 	return link;
 }
 
@@ -83,13 +87,13 @@ append(struct p11_links *links, struct p11_link *link)
 
 /* Takes what was found, also on failure: NULL without memory. */
 static struct p11_links *
-links_new(const struct p11_found *found, size_t n_found)
+links_new(const struct p11_found *found, size_t n_found, bool keeps_ids)
 {
 	struct p11_links *links = calloc(1, sizeof *links);
 	bool is_whole = links;
 
 	for (size_t i = 0; i < n_found; i++) {
-		struct p11_link *link = link_new(&found[i]);
+		struct p11_link *link = link_new(&found[i], keeps_ids);
 		is_whole = is_whole && link;
 		if (link && links)
 			append(links, link);
@@ -136,20 +140,45 @@ set_links(struct p11_instance *instance, struct p11_links *links)
 		links_free(links);
 }
 
+static void
+say_nothing_found(const char *only)
+{
+	if (only)
+		p11_message("no module '%s' is configured for this program; the name of the file "
+			    "that the "
+			    "program loaded must be that of the module's file, %s.module",
+			    only, only);
+	else
+		p11_message("no module is configured for this program, or none can be loaded: "
+			    "there are no slots; pkcs11.conf(5) tells how to add a module");
+}
+
+/* A shim's program is enabled by its own name; the proxy's also by that of the proxy. */
+static unsigned
+flags_of(const struct p11_instance *instance)
+{
+	return instance->only ? 0 : P11_REGISTRY_BY_PROXY;
+}
+
 /*
  * A program that finds no slots is told why: by what was said of a file or a module, else by us.
  * An older message of the thread stays where there is nothing new.
  */
 static CK_RV
-load_and_explain(unsigned flags, struct p11_found **found, size_t *n_found)
+load_and_explain(const struct p11_instance *instance, bool strict, struct p11_found **found,
+		 size_t *n_found)
 {
+	unsigned flags = flags_of(instance) | (strict ? 0 : P11_REGISTRY_NONE_CRITICAL);
 	char *older = p11_message_dup();
 
 	p11_message_clear();
-	CK_RV rv = p11_registry_load(flags, found, n_found);
+	CK_RV rv = p11_registry_load(flags, instance->only, found, n_found);
 	if (rv == CKR_OK && *n_found == 0 && !p11_message_last())
-		p11_message("no module is configured for this program, or none can be loaded: "
-			    "there are no slots; pkcs11.conf(5) tells how to add a module");
+		say_nothing_found(instance->only);
+	if (rv == CKR_OK && *n_found == 0 && instance->only) {
+		free(*found);
+		rv = CKR_GENERAL_ERROR;
+	}
 	if (p11_message_last())
 		free(older);
 	else
@@ -160,18 +189,17 @@ load_and_explain(unsigned flags, struct p11_found **found, size_t *n_found)
 CK_RV
 p11_instance_configure(struct p11_instance *instance, bool strict)
 {
-	unsigned flags = P11_REGISTRY_BY_PROXY | (strict ? 0 : P11_REGISTRY_NONE_CRITICAL);
 	struct p11_found *found;
 	size_t n_found;
 	p11_registry_hold();
-	CK_RV rv = load_and_explain(flags, &found, &n_found);
+	CK_RV rv = load_and_explain(instance, strict, &found, &n_found);
 
 	if (rv != CKR_OK) {
 		p11_registry_release();
 		return rv;
 	}
 	p11_registry_each_slot_base(p11_numbering_keep_free);
-	struct p11_links *links = links_new(found, n_found);
+	struct p11_links *links = links_new(found, n_found, instance->only);
 	p11_registry_release();
 	free(found);
 	if (!links)
@@ -196,7 +224,7 @@ append_missing(struct p11_instance *instance, unsigned long long owner,
 	       const struct p11_found *found)
 {
 	struct p11_links *links = atomic_load(&instance->links);
-	struct p11_link *link = link_new(found);
+	struct p11_link *link = link_new(found, instance->only);
 	bool is_appended = false;
 
 	if (!link)
@@ -223,8 +251,8 @@ p11_instance_load_missing(struct p11_instance *instance, unsigned long long owne
 	if (began < at || !p11_registry_lacks_any() || p11_module_thread_is_inside() ||
 	    !atomic_compare_exchange_strong(&instance->load_at_ms, &at, LLONG_MAX))
 		return;
-	if (p11_registry_load(P11_REGISTRY_BY_PROXY | P11_REGISTRY_NONE_CRITICAL, &found,
-			      &n_found) == CKR_OK) {
+	if (p11_registry_load(flags_of(instance) | P11_REGISTRY_NONE_CRITICAL, instance->only,
+			      &found, &n_found) == CKR_OK) {
 		for (size_t i = 0; i < n_found; i++)
 			append_missing(instance, owner, &found[i]);
 		free(found);
@@ -327,7 +355,7 @@ struct choice {
 };
 
 static struct choice
-choose_locked(const void *library)
+choose_locked(const void *library, const char *only)
 {
 	struct choice choice = {0};
 
@@ -337,7 +365,7 @@ choose_locked(const void *library)
 		bool is_free = is_obtained || instance->state == P11_INSTANCE_FINALIZED;
 		struct p11_instance **sort = NULL;
 
-		if (instance->state == P11_INSTANCE_UNUSED)
+		if (instance->state == P11_INSTANCE_UNUSED || instance->only != only)
 			continue;
 		if (is_older(instance, choice.any))
 			choice.any = instance;
@@ -359,28 +387,29 @@ choose_locked(const void *library)
  * look-up may share it, also one that a module makes while we load it.
  */
 static struct p11_instance *
-new_locked(bool first)
+new_locked(const char *only, bool first)
 {
 	int number = p11_context_take(first);
 
 	if (number == P11_NO_CONTEXT)
 		return NULL;
+	p11_instances[number].only = only;
 	p11_context_begin((unsigned)number, &p11_proxy_kind, &p11_instances[number]);
 	return &p11_instances[number];
 }
 
 /* *is_dry: the pool has none left, and it is another consumer's. */
 static struct p11_instance *
-claim_locked(const void *library, bool *is_dry)
+claim_locked(const void *library, const char *only, bool *is_dry)
 {
 	static unsigned long long n_lookups;
-	struct choice choice = choose_locked(library);
+	struct choice choice = choose_locked(library, only);
 	struct p11_instance *claimed = choice.of_thread ? choice.of_thread : choice.finalized;
 
 	if (!claimed && choice.n_obtained >= MAX_OBTAINED)
 		claimed = choice.obtained;
 	if (!claimed)
-		claimed = new_locked(!choice.any);
+		claimed = new_locked(only, !choice.any);
 	if (!claimed) {
 		claimed = choice.free_elsewhere;
 		*is_dry = !claimed;
@@ -403,14 +432,18 @@ claim_locked(const void *library, bool *is_dry)
 /* The instance that this look-up gets; its modules are mapped now, since sandboxes close before
  * C_Initialize. */
 static CK_RV
-look_up(const void *caller, struct p11_instance **out)
+look_up(const void *caller, const char *name, struct p11_instance **out)
 {
 	const void *library = library_of(caller);
+	const char *only = p11_intern(name);
 	bool is_dry = false;
+
+	if (name && !only)
+		return p11_fail(CKR_HOST_MEMORY, "no memory for the name of a module");
 
 	p11_fork_check();
 	p11_hold(&p11_proxy_lock);
-	struct p11_instance *claimed = claim_locked(library, &is_dry);
+	struct p11_instance *claimed = claim_locked(library, only, &is_dry);
 	p11_let_go(&p11_proxy_lock);
 	if (!claimed)
 		return p11_fail(CKR_HOST_MEMORY, "all %u function tables are in use; release some",
@@ -429,26 +462,26 @@ look_up(const void *caller, struct p11_instance **out)
 /* ---- the three look-ups ---- */
 
 CK_RV
-p11_proxy_get_function_list(const void *caller, CK_FUNCTION_LIST_PTR_PTR list)
+p11_proxy_get_function_list(const void *caller, const char *only, CK_FUNCTION_LIST_PTR_PTR list)
 {
 	struct p11_instance *instance;
 
 	if (!list)
 		return p11_fail(CKR_ARGUMENTS_BAD, "C_GetFunctionList needs a place for the list");
-	CK_RV rv = look_up(caller, &instance);
+	CK_RV rv = look_up(caller, only, &instance);
 	return rv == CKR_OK ? get_function_list(list, instance) : rv;
 }
 
 CK_RV
-p11_proxy_get_interface(const void *caller, const CK_UTF8CHAR *name, const CK_VERSION *version,
-			CK_INTERFACE_PTR_PTR interface, CK_FLAGS flags)
+p11_proxy_get_interface(const void *caller, const char *only, const CK_UTF8CHAR *name,
+			const CK_VERSION *version, CK_INTERFACE_PTR_PTR interface, CK_FLAGS flags)
 {
 	struct p11_instance *instance;
 
 	if (!interface)
 		return p11_fail(CKR_ARGUMENTS_BAD,
 				"C_GetInterface needs a place for the interface");
-	CK_RV rv = look_up(caller, &instance);
+	CK_RV rv = look_up(caller, only, &instance);
 	return rv == CKR_OK ? get_interface((CK_UTF8CHAR_PTR)(uintptr_t)name,
 					    (CK_VERSION_PTR)(uintptr_t)version, interface, flags,
 					    instance)
@@ -456,14 +489,15 @@ p11_proxy_get_interface(const void *caller, const CK_UTF8CHAR *name, const CK_VE
 }
 
 CK_RV
-p11_proxy_get_interface_list(const void *caller, CK_INTERFACE_PTR list, CK_ULONG_PTR count)
+p11_proxy_get_interface_list(const void *caller, const char *only, CK_INTERFACE_PTR list,
+			     CK_ULONG_PTR count)
 {
 	struct p11_instance *instance;
 
 	if (!count)
 		return p11_fail(CKR_ARGUMENTS_BAD,
 				"C_GetInterfaceList needs a place for the count");
-	CK_RV rv = look_up(caller, &instance);
+	CK_RV rv = look_up(caller, only, &instance);
 	return rv == CKR_OK ? get_interface_list(list, count, instance) : rv;
 }
 

@@ -40,6 +40,10 @@ id_list_add(struct id_list *list, CK_SLOT_ID id)
 static bool
 number_of(const struct p11_link *link, CK_SLOT_ID slot, CK_SLOT_ID *id)
 {
+	if (link->keeps_ids) {
+		*id = slot;
+		return true;
+	}
 	return p11_numbering_assign(link->name, link->has_base ? &link->base : NULL, slot, id);
 }
 
@@ -226,11 +230,19 @@ p11_instance_get_slot_list(CK_BBOOL token_present, CK_SLOT_ID_PTR list, CK_ULONG
 
 /* ---- calls on one slot ---- */
 
+/* The link and the module's own id of a slot; NULL if nobody has it. */
 static struct p11_link *
-link_of_name(struct p11_links *links, const char *name)
+link_of_slot(struct p11_links *links, CK_SLOT_ID slot, CK_SLOT_ID *own)
 {
+	struct p11_link *first = atomic_load(&links->first);
+	bool keeps_ids = first && first->keeps_ids;
+	const struct p11_numbered *numbered = keeps_ids ? NULL : p11_numbering_find(slot);
+
+	*own = numbered ? numbered->slot : slot;
+	if (keeps_ids || !numbered)
+		return keeps_ids ? first : NULL;
 	for (P11_EACH_LINK(link, links)) {
-		if (link->name == name)
+		if (link->name == numbered->name)
 			return link;
 	}
 	return NULL;
@@ -244,9 +256,7 @@ p11_route_enter(struct p11_instance *instance, CK_SLOT_ID slot, struct p11_route
 	if (route->owner == 0)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 
-	const struct p11_numbered *numbered = p11_numbering_find(slot);
-	struct p11_link *link =
-		numbered ? link_of_name(atomic_load(&instance->links), numbered->name) : NULL;
+	struct p11_link *link = link_of_slot(atomic_load(&instance->links), slot, &route->slot);
 	if (!link)
 		return CKR_SLOT_ID_INVALID;
 	if (!p11_link_is_up(link, route->owner) || !p11_module_join(link->module))
@@ -257,7 +267,6 @@ p11_route_enter(struct p11_instance *instance, CK_SLOT_ID slot, struct p11_route
 	route->module = link->module;
 	route->slots = link->slots;
 	route->calls = p11_module_calls(link->module);
-	route->slot = numbered->slot;
 	return CKR_OK;
 }
 

@@ -412,8 +412,8 @@ name_of_found(const struct p11_found *found, size_t n_found, const struct p11_mo
 }
 
 static CK_RV
-find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found *found,
-	 size_t *n_found)
+find_all(struct reading *reading, unsigned flags, const char *only, bool is_new,
+	 struct p11_found *found, size_t *n_found)
 {
 	bool verbose = is_new && (flags & P11_REGISTRY_VERBOSE);
 
@@ -423,7 +423,8 @@ find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found 
 				   ((flags & P11_REGISTRY_ALL_CRITICAL) ||
 				    p11_config_yes(config, "critical", false));
 
-		if (!is_wanted(config, flags))
+		if ((only && strcmp(only, p11_config_name(config)) != 0) ||
+		    !is_wanted(config, flags))
 			continue;
 		CK_RV rv = attach(reading, i, verbose);
 		if (rv != CKR_OK && is_critical)
@@ -448,7 +449,7 @@ find_all(struct reading *reading, unsigned flags, bool is_new, struct p11_found 
 }
 
 CK_RV
-p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out)
+p11_registry_load(unsigned flags, const char *only, struct p11_found **out, size_t *n_out)
 {
 	bool is_new;
 	size_t n_found = 0;
@@ -460,7 +461,7 @@ p11_registry_load(unsigned flags, struct p11_found **out, size_t *n_out)
 
 	CK_RV rv;
 	struct p11_found *found = calloc(reading->set->n_modules + 1, sizeof *found);
-	rv = found ? find_all(reading, flags, is_new, found, &n_found)
+	rv = found ? find_all(reading, flags, only, is_new, found, &n_found)
 		   : p11_fail(CKR_HOST_MEMORY, "no memory for the configured modules");
 	if (rv != CKR_OK) {
 		for (size_t i = 0; i < n_found; i++) {

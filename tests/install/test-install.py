@@ -7,6 +7,7 @@ usage: test-install.py SOURCE-ROOT VERSION
 Nothing is installed outside of a temporary folder.
 """
 
+import filecmp
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import unittest
 SOURCE, VERSION = sys.argv[1:3]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 HEADERS = ["deprecated.h", "iter.h", "p11-kit.h", "pin.h", "pkcs11.h", "pkcs11x.h", "remote.h", "uri.h", "version.h"]
 MAN_PAGES = ["man5/pkcs11.conf.5", "man7/p11-kit-proxy.7", "man8/p11-kit.8"]
 # Where packages look (contract: variables of p11-kit-1.pc), relative to the prefix.
@@ -91,7 +93,9 @@ class Install(unittest.TestCase):
         self.assertNotRegex(run("readelf", "-dW", self.in_libdir("libp11-kit.so.0")), r"\((RPATH|RUNPATH)\)")
         paths = re.findall(r"\((?:RPATH|RUNPATH)\)\s+(.*)", run("readelf", "-dW", self.in_libdir("p11-kit-proxy.so")))
         self.assertEqual(paths, ["Library runpath: [$ORIGIN]"])
-        self.assertNotRegex(run("readelf", "-dW", self.find("p11-kit")), r"\((RPATH|RUNPATH)\)")
+        for name in ["p11-kit", "p11-kit-shim.so"]:  # elsewhere than the library; copies of the template are anywhere
+            paths = re.findall(r"\((?:RPATH|RUNPATH)\)\s+(.*)", run("readelf", "-dW", self.find(name)))
+            self.assertEqual(paths, [f"Library runpath: [{self.libdir}]"])
 
     def test_no_path_of_the_sources_stays(self):
         for name in ["libp11-kit.so.0", "p11-kit-proxy.so"]:
@@ -121,6 +125,45 @@ class Install(unittest.TestCase):
 
     def test_command(self):
         self.assertEqual(run(os.path.join(self.prefix, "bin", "p11-kit"), "--version"), f"p11-kit {VERSION}\n")
+
+    def shim(self, *arguments):
+        return subprocess.run([os.path.join(self.prefix, "bin", "p11-kit"), "shim", *arguments], capture_output=True,
+                              text=True, check=False, env={**os.environ, "P11_KIT_NO_USER_CONFIG": "1", "LC_ALL": "C.UTF-8"})
+
+    def assert_refused(self, code, text, *arguments):
+        result = self.shim(*arguments)
+        self.assertEqual((result.returncode, result.stdout), (code, ""))
+        self.assertIn(text, result.stderr)
+
+    @unittest.skipUnless(os.path.exists(SOFTHSM), "SoftHSM is not installed")
+    def test_shim(self):
+        """The command makes real files that open their module, and takes them away."""
+        modules = os.path.join(self.prefix, "etc", "pkcs11", "modules")
+        os.makedirs(modules)
+        self.addCleanup(shutil.rmtree, os.path.join(self.prefix, "etc", "pkcs11"))
+        with open(os.path.join(modules, "soft.module"), "w", encoding="utf-8") as file:
+            file.write(f"module: {SOFTHSM}\n")
+        made = self.in_libdir("pkcs11/shared/soft.so")
+
+        self.assertEqual(self.shim("soft").stderr, "")
+        self.assertTrue(os.path.isfile(made) and not os.path.islink(made))
+        self.assertTrue(filecmp.cmp(made, self.find("p11-kit-shim.so"), shallow=False))
+        ask = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).C_GetFunctionList(ctypes.byref(ctypes.c_void_p())))"
+        self.assertEqual(run(sys.executable, "-c", ask, made), "0\n")
+        nobody = os.path.join(self.folder, "nobody.so")
+        shutil.copy(made, nobody)
+        self.assertNotEqual(run(sys.executable, "-c", ask, nobody), "0\n")
+
+        self.assertEqual(self.shim("--dir=" + self.folder, "--all").returncode, 0)
+        self.assertTrue(os.path.isfile(os.path.join(self.folder, "soft.so")))
+        self.assert_refused(1, "no module 'nobody'", "nobody")
+        self.assert_refused(2, "no name of a module", "../soft")
+        self.assert_refused(2, "usage", "--all", "soft")
+        self.assert_refused(2, "usage")
+        self.assertEqual(self.shim("--remove", "soft").returncode, 0)
+        self.assertFalse(os.path.exists(made))
+        self.assert_refused(1, made, "--remove", "soft")
+        self.assertTrue(self.shim("--help").stdout.startswith("usage: p11-kit shim"))
 
     def test_man_pages(self):
         for page in MAN_PAGES:

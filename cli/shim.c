@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A shim is a copy of the template, and no link: programs such as ssh-agent resolve links, and the template would then be
+ * asked for a module of its own name. The copy appears whole or not at all, since programs may load it at any moment.
+ */
+#include "shim.h"
+
+#include <p11-kit/p11-kit.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSE = 2 };
+
+static const char usage[] =
+	"usage: p11-kit shim [--dir=FOLDER] NAME...\n"
+	"       p11-kit shim [--dir=FOLDER] --all\n"
+	"       p11-kit shim [--dir=FOLDER] --remove NAME...\n"
+	"\n"
+	"Makes FOLDER/NAME.so for the configured module NAME: a PKCS#11 module that holds only\n"
+	"that one, with its own slot ids, for programs that insist on a file. They share it with\n"
+	"all others of the process. FOLDER is " P11_SHIM_DIR "\n"
+	"if none is given.\n";
+
+struct request {
+	const char *folder; /* borrowed */
+	bool all, remove, help;
+};
+
+static int
+fail(const char *what, const char *path)
+{
+	fprintf(stderr, "p11-kit: %s: %s: %s\n", path, what, strerror(errno));
+	return EXIT_FAILED;
+}
+
+/* Of letters, digits and "_-.", and none of these three at the beginning: as module files are called. */
+static bool
+is_name(const char *name)
+{
+	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				       "0123456789_-.";
+
+	return name[0] != '\0' && !strchr("_-.", name[0]) && strspn(name, alphabet) == strlen(name);
+}
+
+static bool
+copy_bytes(int from, int to)
+{
+	char bytes[16384];
+	ssize_t n;
+
+	while ((n = read(from, bytes, sizeof bytes)) > 0) {
+		for (ssize_t done = 0; done < n;) {
+			ssize_t written = write(to, bytes + done, (size_t)(n - done));
+			if (written < 0)
+				return false;
+			done += written;
+		}
+	}
+	return n == 0;
+}
+
+/* Copies the template to a file of that name's neighbourhood first. */
+static int
+copy_template(const char *path)
+{
+	char draft[4200];
+	int from = open(P11_SHIM_TEMPLATE, O_RDONLY | O_CLOEXEC), to, code = EXIT_DONE;
+
+	if (from < 0)
+		return fail("cannot be read", P11_SHIM_TEMPLATE);
+	snprintf(draft, sizeof draft, "%s.XXXXXX", path);
+	to = mkostemp(draft, O_CLOEXEC);
+	if (to < 0) {
+		code = fail("cannot be written", path);
+		close(from);
+		return code;
+	}
+	if (!copy_bytes(from, to) || fchmod(to, 0644) < 0 || fsync(to) < 0 ||
+	    rename(draft, path) < 0) {
+		code = fail("cannot be written", path);
+		unlink(draft);
+	}
+	close(from);
+	close(to);
+	return code;
+}
+
+/* With those that it is in. */
+static bool
+make_folder(const char *folder)
+{
+	char path[4096];
+
+	if (snprintf(path, sizeof path, "%s/", folder) >= (int)sizeof path) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	for (char *end = strchr(path + 1, '/'); end; end = strchr(end + 1, '/')) {
+		*end = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return false;
+		*end = '/';
+	}
+	return true;
+}
+
+static int
+make_or_remove(const struct request *request, const char *name)
+{
+	char path[4096];
+
+	if (!is_name(name)) {
+		fprintf(stderr,
+			"p11-kit: '%s' is no name of a module, which is made of letters, digits "
+			"and "
+			"'_-.'\n",
+			name);
+		return EXIT_MISUSE;
+	}
+	if (snprintf(path, sizeof path, "%s/%s.so", request->folder, name) >= (int)sizeof path) {
+		errno = ENAMETOOLONG;
+		return fail("cannot be written", request->folder);
+	}
+	if (request->remove)
+		return unlink(path) == 0 ? EXIT_DONE : fail("cannot be removed", path);
+	if (!make_folder(request->folder))
+		return fail("cannot be made", request->folder);
+	return copy_template(path);
+}
+
+static int
+make_named(const struct request *request, CK_FUNCTION_LIST **modules, const char *name)
+{
+	CK_FUNCTION_LIST *module = p11_kit_module_for_name(modules, name);
+
+	if (!module && is_name(name)) {
+		fprintf(stderr,
+			"p11-kit: no module '%s' is configured; pkcs11.conf(5) tells how to add "
+			"one, and \"enable-in: p11-kit\" lets this command see it\n",
+			name);
+		return EXIT_FAILED;
+	}
+	return make_or_remove(request, name);
+}
+
+static int
+make_all(const struct request *request, CK_FUNCTION_LIST **modules)
+{
+	int code = EXIT_DONE;
+
+	for (CK_FUNCTION_LIST **module = modules; *module && code == EXIT_DONE; module++) {
+		char *name = p11_kit_module_get_name(*module);
+		if (name)
+			code = make_or_remove(request, name);
+		free(name);
+	}
+	return code;
+}
+
+static int
+read_options(int argc, char *argv[], struct request *request)
+{
+	static const struct option options[] = {
+		{"all", no_argument, NULL, 'a'},
+		{"dir", required_argument, NULL, 'd'},
+		{"help", no_argument, NULL, 'h'},
+		{"remove", no_argument, NULL, 'r'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"verbose", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "hqv", options, NULL)) >= 0) {
+		switch (option) {
+		case 'a':
+			request->all = true;
+			break;
+		case 'd':
+			request->folder = optarg;
+			break;
+		case 'h':
+			request->help = true;
+			break;
+		case 'r':
+			request->remove = true;
+			break;
+		case 'q':
+		case 'v':
+			break;
+		default:
+			return EXIT_MISUSE;
+		}
+	}
+	return EXIT_DONE;
+}
+
+int
+p11_cli_shim(int argc, char *argv[])
+{
+	struct request request = {.folder = P11_SHIM_DIR};
+	CK_FUNCTION_LIST **modules = NULL;
+	int code = read_options(argc, argv, &request);
+	bool has_names = optind < argc;
+
+	if (code != EXIT_DONE)
+		return code;
+	if (request.help) {
+		fputs(usage, stdout);
+		return EXIT_DONE;
+	}
+	if (has_names == request.all || (request.all && request.remove)) {
+		fputs(usage, stderr);
+		return EXIT_MISUSE;
+	}
+	if (!request.remove && !(modules = p11_kit_modules_load(NULL, 0))) {
+		const char *message = p11_kit_message();
+		fprintf(stderr, "p11-kit: %s\n", message ? message : "no modules");
+		return EXIT_FAILED;
+	}
+	if (request.all)
+		code = make_all(&request, modules);
+	for (int i = optind; i < argc && code == EXIT_DONE; i++)
+		code = request.remove ? make_or_remove(&request, argv[i])
+				      : make_named(&request, modules, argv[i]);
+	if (modules)
+		p11_kit_modules_release(modules);
+	return code;
+}
