@@ -79,6 +79,7 @@ struct p11_instance {
 		owner; /* of its sessions, from C_Initialize to C_Finalize; 0: not initialized */
 	atomic_ullong last_event; /* the number of the last event that it was told */
 	atomic_bool has_3x;       /* a 3.x list was handed out: C_GetInfo says so */
+	atomic_bool lacks_any;    /* some module could not be loaded */
 	atomic_llong load_at_ms;  /* modules that could not be loaded are not tried again before */
 
 	/* Guarded by the lock. */

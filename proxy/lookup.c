@@ -198,6 +198,7 @@ p11_instance_configure(struct p11_instance *instance, bool strict)
 		p11_registry_release();
 		return rv;
 	}
+	atomic_store(&instance->lacks_any, p11_registry_lacks_any());
 	p11_registry_each_slot_base(p11_numbering_keep_free);
 	struct p11_links *links = links_new(found, n_found, instance->only);
 	p11_registry_release();
@@ -248,15 +249,19 @@ p11_instance_load_missing(struct p11_instance *instance, unsigned long long owne
 	struct p11_found *found;
 	size_t n_found;
 
-	if (began < at || !p11_registry_lacks_any() || p11_module_thread_is_inside() ||
+	/* Where nothing is missing no file is opened: the process may be in a sandbox by now. */
+	if (!atomic_load(&instance->lacks_any) || began < at || p11_module_thread_is_inside() ||
 	    !atomic_compare_exchange_strong(&instance->load_at_ms, &at, LLONG_MAX))
 		return;
+	p11_registry_hold();
 	if (p11_registry_load(flags_of(instance) | P11_REGISTRY_NONE_CRITICAL, instance->only,
 			      &found, &n_found) == CKR_OK) {
 		for (size_t i = 0; i < n_found; i++)
 			append_missing(instance, owner, &found[i]);
 		free(found);
+		atomic_store(&instance->lacks_any, p11_registry_lacks_any());
 	}
+	p11_registry_release();
 	if (generation == p11_fork_generation())
 		atomic_store(&instance->load_at_ms, p11_slots_retry_at_ms(began));
 }

@@ -539,14 +539,12 @@ p11_registry_config_of(const struct p11_module *module)
 bool
 p11_registry_lacks_any(void)
 {
-	p11_registry_hold(); /* the reading stays meanwhile */
 	const struct reading *reading =
 		atomic_load_explicit(&registry.reading, memory_order_acquire);
-	bool lacks = !reading;
+	bool lacks = false;
 
 	for (size_t i = 0; reading && i < reading->set->n_modules; i++)
 		lacks |= atomic_load(&reading->modules[i].has_failed);
-	p11_registry_release();
 	return lacks;
 }
 

@@ -58,7 +58,7 @@ void p11_registry_release(void);
  * configured. */
 const struct p11_config *p11_registry_config_of(const struct p11_module *module);
 
-/* Whether the last try to load some configured module failed, or nobody has loaded any. */
+/* Whether the last try to load some configured module failed. The registry is held. */
 bool p11_registry_lacks_any(void);
 
 /* Calls `visit` with every slot-base that is configured, also of modules that are disabled; the
