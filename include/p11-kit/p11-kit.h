@@ -352,8 +352,7 @@ void p11_kit_set_progname(const char *progname);
  * @user_conf: the user's
  * @package_modules: folder of module files that packages install
  * @system_modules: folder of the administrator's
- * @user_modules: folder of the
- * user's
+ * @user_modules: folder of the user's
  *
  * All are copied; NULL leaves a place as it is. For tests and tools.
  * Since 0.23; may change.

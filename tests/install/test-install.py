@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 HEADERS = ["deprecated.h", "iter.h", "p11-kit.h", "pin.h", "pkcs11.h", "pkcs11x.h", "remote.h", "uri.h", "version.h"]
-MAN_PAGES = ["man5/pkcs11.conf.5", "man7/p11-kit-proxy.7", "man8/p11-kit.8"]
+MAN_PAGES = ["man3/libp11-kit.3", "man5/pkcs11.conf.5", "man7/p11-kit-proxy.7", "man8/p11-kit.8"]
 # Where packages look (contract: variables of p11-kit-1.pc), relative to the prefix.
 PC_VARIABLES = {
     "datarootdir": "share",
