@@ -9,11 +9,14 @@
  * - managed: each asks libp11-kit.so.0 for the configured modules.
  * - proxy: each loads p11-kit-proxy.so like any other module, and knows nothing of p11-kit.
  *
- * The other arguments are FILE, the module, or the proxy in proxy mode; TOKEN, a label; and PIN.
- * (Others can see a PIN on the command line: good enough for an example's token, for nothing else.)
+ * The other arguments are FILE, the module, or the proxy in proxy mode; TOKEN, the label of one
+ * with a private RSA key; and PIN. (Others can see a PIN on the command line: good enough for an
+ * example's token, for nothing else.)
  *
- * Compile it with cc share-a-module.c $(pkg-config --cflags --libs p11-kit-1). It exits with 0 if
- * all goes as the mode promises.
+ *	cc share-a-module.c token.c -o share-a-module $(pkg-config --cflags --libs p11-kit-1)
+ *	./share-a-module library /usr/lib/softhsm/libsofthsm2.so my-token 1234
+ *
+ * It exits with 0 if all goes as the mode promises.
  */
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -27,13 +30,14 @@
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pkcs11.h>
 
+#include "token.h"
+
 /* One of the two. */
 struct library {
 	const char *name;
 	CK_FUNCTION_LIST *module;
 	CK_FUNCTION_LIST **modules; /* managed mode: the whole list, ours to release */
-	CK_SESSION_HANDLE session;
-	CK_OBJECT_HANDLE key;
+	struct token token;
 };
 
 static const char *token_label;
@@ -137,28 +141,6 @@ stop_counted(struct library *library)
 	return p11_kit_finalize_module(library->module);
 }
 
-static bool
-find_slot(CK_FUNCTION_LIST *module, CK_SLOT_ID *slot)
-{
-	CK_SLOT_ID slots[64];
-	CK_ULONG n_slots = sizeof(slots) / sizeof(slots[0]);
-	char padded[33];
-
-	snprintf(padded, sizeof(padded), "%-32s", token_label);
-	if (module->C_GetSlotList(CK_TRUE, slots, &n_slots) != CKR_OK)
-		return false;
-	for (CK_ULONG i = 0; i < n_slots; i++) {
-		CK_TOKEN_INFO info;
-
-		if (module->C_GetTokenInfo(slots[i], &info) == CKR_OK &&
-		    memcmp(info.label, padded, 32) == 0) {
-			*slot = slots[i];
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Which of the configured modules has the token is known only after they are initialized. */
 static void
 load_managed(struct library *library, const char *file)
@@ -176,7 +158,7 @@ start_managed(struct library *library)
 	CK_RV rv = p11_kit_modules_initialize(library->modules, NULL);
 
 	for (CK_FUNCTION_LIST **module = library->modules; rv == CKR_OK && *module; module++) {
-		if (find_slot(*module, &slot))
+		if (token_find(*module, token_label, &slot))
 			library->module = *module;
 	}
 	if (!library->module)
@@ -193,51 +175,11 @@ stop_managed(struct library *library)
 	return rv;
 }
 
-/* The module is started: a session of this library's own, logged in, and a private key to sign
- * with. */
 static void
 prepare_to_sign(struct library *library)
 {
-	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-	CK_KEY_TYPE type = CKK_RSA;
-	CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof(class)},
-				   {CKA_KEY_TYPE, &type, sizeof(type)}};
-	CK_FUNCTION_LIST *module = library->module;
-	CK_SLOT_ID slot;
-	CK_ULONG n_keys = 0;
-
-	if (!find_slot(module, &slot))
-		give_up("token", "there is no such token");
-	CK_RV rv = module->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &library->session);
-	if (rv != CKR_OK)
-		give_up("C_OpenSession", name_of(rv));
-
-	/* Who logs in logs in the whole process: for the second library it is done already. */
-	rv = module->C_Login(library->session, CKU_USER, (CK_BYTE *)pin, strlen(pin));
-	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN)
-		give_up("C_Login", name_of(rv));
-
-	rv = module->C_FindObjectsInit(library->session, template, 2);
-	if (rv == CKR_OK)
-		rv = module->C_FindObjects(library->session, &library->key, 1, &n_keys);
-	if (rv == CKR_OK)
-		rv = module->C_FindObjectsFinal(library->session);
-	if (rv != CKR_OK || n_keys == 0)
-		give_up("key", n_keys == 0 && rv == CKR_OK ? "there is none" : name_of(rv));
-}
-
-static CK_RV
-sign(struct library *library)
-{
-	CK_MECHANISM mechanism = {CKM_SHA256_RSA_PKCS, NULL, 0};
-	CK_BYTE text[] = "what is to be signed";
-	CK_BYTE signature[1024];
-	CK_ULONG size = sizeof(signature);
-
-	CK_RV rv = library->module->C_SignInit(library->session, &mechanism, library->key);
-	return rv == CKR_OK ? library->module->C_Sign(library->session, text, sizeof(text) - 1,
-						      signature, &size)
-			    : rv;
+	if (!token_open(&library->token, library->module, token_label, pin))
+		give_up(library->name, "cannot use the token");
 }
 
 static void
@@ -248,15 +190,15 @@ play(const struct mode *mode, const char *file)
 	mode->load(&a, file);
 	tell(&a, "starts the module", mode->start(&a), CKR_OK);
 	prepare_to_sign(&a);
-	tell(&a, "signs", sign(&a), CKR_OK);
+	tell(&a, "signs", token_sign(&a.token), CKR_OK);
 
 	mode->load(&b, file);
 	tell(&b, "starts the module", mode->start(&b), mode->second_start);
 	prepare_to_sign(&b);
-	tell(&b, "signs", sign(&b), CKR_OK);
+	tell(&b, "signs", token_sign(&b.token), CKR_OK);
 
 	tell(&a, "is done and stops the module", mode->stop(&a), CKR_OK);
-	tell(&b, "signs again", sign(&b), mode->last_signature);
+	tell(&b, "signs again", token_sign(&b.token), mode->last_signature);
 	if (mode->last_signature == CKR_OK)
 		tell(&b, "is done and stops the module", mode->stop(&b), CKR_OK);
 }
@@ -273,7 +215,12 @@ int
 main(int argc, char *argv[])
 {
 	if (argc != 5) {
-		fprintf(stderr, "usage: %s direct|library|managed|proxy FILE TOKEN PIN\n", argv[0]);
+		fprintf(stderr,
+			"usage: %s direct|library|managed|proxy FILE TOKEN PIN\n"
+			"   as in: %s library /usr/lib/softhsm/libsofthsm2.so my-token 1234\n"
+			"FILE is the module; in proxy mode p11-kit-proxy.so; in managed mode "
+			"it is not used\n",
+			argv[0], argv[0]);
 		return EXIT_FAILURE;
 	}
 	token_label = argv[3];
