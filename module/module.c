@@ -87,23 +87,14 @@ complete(union p11_table *table, const CK_FUNCTION_LIST *list)
 	}
 }
 
-/* The complete table of a list: one that the module has already, or a new one. NULL without memory. */
+/* The complete table of a list. NULL without memory. Not with the lock held: it asks the dynamic linker. */
 static struct p11_module_table *
-table_of_locked(struct p11_module *module, const CK_FUNCTION_LIST *list)
+table_new(const CK_FUNCTION_LIST *list)
 {
-	struct p11_module_table *table = calloc(1, sizeof *table), *same = module->tables;
+	struct p11_module_table *table = calloc(1, sizeof *table);
 
-	if (!table)
-		return NULL;
-	complete(&table->table, list);
-	while (same && memcmp(&same->table, &table->table, sizeof table->table) != 0)
-		same = same->older;
-	if (same) {
-		free(table);
-		return same;
-	}
-	table->older = module->tables; /* another thread may be inside a call through it */
-	module->tables = table;
+	if (table)
+		complete(&table->table, list);
 	return table;
 }
 
@@ -113,49 +104,51 @@ is_older(CK_VERSION a, CK_VERSION b)
 	return a.major != b.major ? a.major < b.major : a.minor < b.minor;
 }
 
-/* Makes `list` the one that our own calls use, if it is of a higher version than what we have, or
- * if that is worth nothing any more. */
-static CK_RV
-learn_list_locked(struct p11_module *module, const CK_FUNCTION_LIST *list, bool anew)
-{
-	const union p11_table *known = atomic_load(&module->table);
-
-	if (known && !anew && !is_older(known->version, list->version))
-		return CKR_OK;
-
-	struct p11_module_table *newest = table_of_locked(module, list);
-	if (!newest)
-		return CKR_HOST_MEMORY;
-	atomic_store_explicit(&module->table, &newest->table, memory_order_release);
-	return CKR_OK;
-}
-
 /*
  * A list that the consumer made or got, of a module that nobody uses any more: what the last such
  * consumer gave may be changed or gone.
  */
-static CK_RV
-relearn_list_locked(struct p11_module *module, CK_FUNCTION_LIST *list)
+static bool
+is_forgotten_locked(const struct p11_module *module)
 {
-	bool anew = module->n_refs == 0 && !module->has_file_list;
-
-	if (anew)
-		atomic_store(&module->list, list);
-	return learn_list_locked(module, list, anew);
+	return module->n_refs == 0 && !module->has_file_list;
 }
 
-static struct p11_module *
+/* Whether `list` says more than what we have, or that is worth nothing any more. */
+static bool
+tells_more_locked(const struct p11_module *module, const CK_FUNCTION_LIST *list)
+{
+	return is_forgotten_locked(module) ||
+	       is_older(atomic_load(&module->table)->version, list->version);
+}
+
+/* Makes a table the one that our own calls use. Takes it; one that is the same as an older one is freed. */
+static void
+use_table_locked(struct p11_module *module, struct p11_module_table *table)
+{
+	struct p11_module_table *same = module->tables;
+
+	while (same && memcmp(&same->table, &table->table, sizeof table->table) != 0)
+		same = same->older;
+	if (same) {
+		free(table);
+		table = same;
+	} else {
+		table->older = module->tables; /* another thread may be inside a call through it */
+		module->tables = table;
+	}
+	atomic_store_explicit(&module->table, &table->table, memory_order_release);
+}
+
+static void
 module_free(struct p11_module *module)
 {
-	if (!module)
-		return NULL;
 	while (module->tables) {
 		struct p11_module_table *older = module->tables->older;
 		free(module->tables);
 		module->tables = older;
 	}
 	free(module);
-	return NULL;
 }
 
 /* Whether it is a function of one of our own tables. */
@@ -169,8 +162,9 @@ is_bound(p11_entry initialize)
 	return n < P11_N_CONTEXTS;
 }
 
+/* Takes the table, unless there is no memory: NULL. */
 static struct p11_module *
-module_new_locked(CK_FUNCTION_LIST *list, const void *object)
+module_new_locked(CK_FUNCTION_LIST *list, const void *object, struct p11_module_table *table)
 {
 	struct p11_module *module = aligned_alloc(_Alignof(struct p11_module), sizeof *module);
 
@@ -183,10 +177,36 @@ module_new_locked(CK_FUNCTION_LIST *list, const void *object)
 	module->initialize = initialize_of(list);
 	atomic_store(&module->list, list);
 	module->is_ours = is_bound(module->initialize);
-	if (learn_list_locked(module, list, true) != CKR_OK)
-		return module_free(module);
+	use_table_locked(module, table);
 	atomic_store(&module->next, atomic_load(&modules.first));
 	atomic_store_explicit(&modules.first, module, memory_order_release);
+	return module;
+}
+
+/*
+ * The module behind a list, known, or new with `table`, or NULL: then without memory, or *wants_table. Uses up the table, if
+ * it is of use.
+ */
+static struct p11_module *
+enlist_locked(CK_FUNCTION_LIST *list, const void *object, struct p11_module_table **table,
+	      bool *wants_table)
+{
+	struct p11_module *module = find_locked(object, initialize_of(list));
+
+	*wants_table = !*table && (!module || tells_more_locked(module, list));
+	if (*wants_table)
+		return NULL;
+	if (!module) {
+		module = module_new_locked(list, object, *table);
+		if (module)
+			*table = NULL;
+		return module;
+	}
+	if (*table && tells_more_locked(module, list)) {
+		if (is_forgotten_locked(module))
+			atomic_store(&module->list, list);
+		use_table_locked(module, p11_steal(*table));
+	}
 	return module;
 }
 
@@ -198,13 +218,19 @@ static struct p11_module *
 enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
 {
 	const void *object = object_of(address_of(initialize_of(list)));
+	struct p11_module_table *table = NULL;
+	bool wants_table;
 
 	p11_hold(&modules.lock);
-	struct p11_module *module = find_locked(object, initialize_of(list));
-	if (module && relearn_list_locked(module, list) != CKR_OK)
-		module = NULL;
-	else if (!module)
-		module = module_new_locked(list, object);
+	struct p11_module *module = enlist_locked(list, object, &table, &wants_table);
+	if (wants_table) {
+		p11_let_go(&modules.lock);
+		table = table_new(list);
+		if (!table)
+			return NULL;
+		p11_hold(&modules.lock);
+		module = enlist_locked(list, object, &table, &wants_table);
+	}
 	if (module) {
 		module->n_refs++;
 		if (!module->handle)
@@ -216,6 +242,7 @@ enlist(CK_FUNCTION_LIST *list, const char *path, void **handle)
 		}
 	}
 	p11_let_go(&modules.lock);
+	free(table);
 	return module;
 }
 

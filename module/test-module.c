@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -126,6 +127,56 @@ test_complete_table(void **state)
 	for (size_t i = 0; i < P11_N_CALLS; i++)
 		assert_true(table->by_call.entry[i] != NULL);
 	p11_module_unref(module);
+}
+
+/* Stands for the dynamic linker's function. It waits while any thread loads a file, and with it whoever waits for a lock that
+ * its caller holds: here, a thread that uses the module. */
+static struct p11_module *used_meanwhile;
+static unsigned n_asked, n_held_up;
+
+static void *
+use_it(void *module)
+{
+	p11_module_unref(p11_module_ref(module));
+	return NULL;
+}
+
+int
+dladdr1(const void *address, Dl_info *info, void **extra, int flags)
+{
+	static int (*next)(const void *, Dl_info *, void **, int);
+	struct timespec limit;
+	pthread_t thread;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "dladdr1");
+	if (used_meanwhile) {
+		n_asked++;
+		clock_gettime(CLOCK_REALTIME, &limit);
+		limit.tv_sec += 5;
+		if (pthread_create(&thread, NULL, use_it, used_meanwhile) != 0)
+			support_die("no thread");
+		if (pthread_timedjoin_np(thread, NULL, &limit) != 0) {
+			n_held_up++;
+			pthread_detach(thread);
+		}
+	}
+	return next(address, info, extra, flags);
+}
+
+static void
+test_no_lock_while_the_linker_is_asked(void **state)
+{
+	struct p11_module *module = adopt(&fake_list);
+
+	(void)state;
+	used_meanwhile = module;
+	adopt(&fake_list_3_0); /* more entries: each must lie in a file */
+	used_meanwhile = NULL;
+	assert_true(n_asked > 2);
+	assert_int_equal(n_held_up, 0);
+	for (int i = 0; i < 2; i++)
+		p11_module_unref(module);
 }
 
 static CK_RV
@@ -586,6 +637,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_one_module_whatever_list, setup),
 		cmocka_unit_test_setup(test_complete_table, setup),
+		cmocka_unit_test_setup(test_no_lock_while_the_linker_is_asked, setup),
 		cmocka_unit_test_setup(test_two_modules_of_one_file, setup),
 		cmocka_unit_test_setup(test_bad_lists, setup),
 		cmocka_unit_test_setup(test_counted, setup),
