@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counted, and the registry is held on success; from before it counts, since another thread may end it at once. */
+/* Counted, and the registry is held on success; from before it counts, since another thread may end
+ * it at once. */
 static CK_RV
 initialize(struct p11_module *module)
 {
@@ -138,8 +139,8 @@ initialize_found(const struct p11_found *found, size_t n_found, bool *done)
 	return CKR_OK;
 }
 
-/* p11_kit_initialize_registered() that succeeded, less p11_kit_finalize_registered(): each holds the
- * registry, also where no module is configured. */
+/* p11_kit_initialize_registered() that succeeded, less p11_kit_finalize_registered(): each holds
+ * the registry, also where no module is configured. */
 static atomic_ulong n_registered;
 
 P11_EXPORT CK_RV

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The iterator is a machine with a step for each thing that it comes to: a module, its slots, a
- * slot, a token, a session, a search, an object. p11_kit_iter_next() takes steps until one is a stop
- * or an error. Whatever ends an iteration goes through reset(), which leaves nothing open.
+ * slot, a token, a session, a search, an object. p11_kit_iter_next() takes steps until one is a
+ * stop or an error. Whatever ends an iteration goes through reset(), which leaves nothing open.
  *
  * Modules are believed nothing: functions may be missing, counts may be larger than the buffers.
  */

@@ -120,7 +120,8 @@ assert_value(const CK_ATTRIBUTE *attribute, CK_ATTRIBUTE_TYPE type, const char *
 	assert_memory_equal(attribute->pValue, expected, strlen(expected));
 }
 
-/* Each gets a block of its size, or NULL; what stood there is freed. Sensitive and absent ones are no error. */
+/* Each gets a block of its size, or NULL; what stood there is freed. Sensitive and absent ones are
+ * no error. */
 static void
 test_sizes(void **state)
 {

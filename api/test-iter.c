@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The iterator without memory: each allocation fails in turn, in a small module of one object. Then it fails as a whole:
- * never does it find more because a filter was lost, leave a session open, or leave a PIN in memory.
+ * The iterator without memory: each allocation fails in turn, in a small module of one object. Then
+ * it fails as a whole: never does it find more because a filter was lost, leave a session open, or
+ * leave a PIN in memory.
  */
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "p11-kit/iter.h"

@@ -27,7 +27,8 @@ assert_said(void)
 	assert_null(p11_kit_message());
 }
 
-/* A failure with a message, whatever the peer sends: its bytes are not touched, nor are the descriptors closed. */
+/* A failure with a message, whatever the peer sends: its bytes are not touched, nor are the
+ * descriptors closed. */
 static void
 test_nothing_is_served(void **state)
 {

@@ -74,8 +74,9 @@ p11_fork_let_go(void)
 }
 
 /*
- * Where the kernel has no MADV_WIPEONFORK, or an emulator only says that it has (qemu-user), we wipe;
- * but not what another child handler, which ran before this one and called us, has made whole already.
+ * Where the kernel has no MADV_WIPEONFORK, or an emulator only says that it has (qemu-user), we
+ * wipe; but not what another child handler, which ran before this one and called us, has made whole
+ * already.
  */
 static void
 in_child(void)

@@ -53,8 +53,9 @@ p11_fork_check(void)
 }
 
 /*
- * Between these two this thread is in the middle of something: a child that it forks in a signal handler resets itself
- * at the last p11_fork_let_go(), or when the handler itself calls us in the child; from such a handler it must not return.
+ * Between these two this thread is in the middle of something: a child that it forks in a signal
+ * handler resets itself at the last p11_fork_let_go(), or when the handler itself calls us in the
+ * child; from such a handler it must not return.
  */
 void p11_fork_hold(void);
 void p11_fork_let_go(void);

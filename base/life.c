@@ -70,7 +70,8 @@ own_locked(struct p11_life *life, enum p11_life_state state)
 	life->fork_generation = p11_fork_generation();
 }
 
-/* `alone`: only if it has no user; one who is on his way out, and has not stopped it yet, is none. */
+/* `alone`: only if it has no user; one who is on his way out, and has not stopped it yet, is
+ * none. */
 static enum p11_life_answer
 start(struct p11_life *life, int wait_ms, bool alone)
 {

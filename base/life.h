@@ -46,7 +46,8 @@ struct p11_life {
 	atomic_bool
 		is_restarting; /* from p11_life_restart() on: it has users, and nobody joins it */
 	struct p11_life_part parts[P11_THREAD_PARTS]; /* joins, which hold it up like users */
-	/* Stops it and says p11_life_stopped(), where the last who leaves is a thread that ends; or NULL. Constant. */
+	/* Stops it and says p11_life_stopped(), where the last who leaves is a thread that ends; or
+	 * NULL. Constant. */
 	void (*stop)(struct p11_life *life);
 };
 
@@ -72,7 +73,8 @@ enum p11_life_answer {
  * thread. */
 enum p11_life_answer p11_life_start(struct p11_life *life, int wait_ms) P11_MUST_USE;
 
-/* The same for something that has one user at most: P11_LIFE_TAKEN, and nothing is counted, if it has. */
+/* The same for something that has one user at most: P11_LIFE_TAKEN, and nothing is counted, if it
+ * has. */
 enum p11_life_answer p11_life_start_alone(struct p11_life *life, int wait_ms) P11_MUST_USE;
 
 /*
@@ -92,8 +94,8 @@ void p11_life_stopped(struct p11_life *life);
  * P11_LIFE_COUNTED: it is held up for the length of one call, until the same thread's
  * p11_life_leave(). P11_LIFE_NOT_UP: it is not up. No lock, never waits. Joins hold a life up like
  * users: whoever comes last, by leaving, or by a join that was in the way of the last stop, gets
- * P11_LIFE_YOURS, the stop to do. A child leaves what nobody joined there, which changes nothing. A thread that ends in
- * between, cancelled or by pthread_exit(), leaves then.
+ * P11_LIFE_YOURS, the stop to do. A child leaves what nobody joined there, which changes nothing. A
+ * thread that ends in between, cancelled or by pthread_exit(), leaves then.
  */
 enum p11_life_answer p11_life_join(struct p11_life *life) P11_MUST_USE;
 enum p11_life_answer p11_life_leave(struct p11_life *life) P11_MUST_USE;
@@ -105,27 +107,31 @@ p11_life_is_up(struct p11_life *life)
 }
 
 /*
- * Takes all users away at once. P11_LIFE_YOURS: the stop is the caller's, as after p11_life_stop(). P11_LIFE_COUNTED: another
- * thread has stopped it; that is waited for at most `wait_ms`, where calls are in flight or the last user is just stopping
- * it. P11_LIFE_BUSY: that time is over, or this thread itself is inside, and nothing was waited for.
+ * Takes all users away at once. P11_LIFE_YOURS: the stop is the caller's, as after p11_life_stop().
+ * P11_LIFE_COUNTED: another thread has stopped it; that is waited for at most `wait_ms`, where
+ * calls are in flight or the last user is just stopping it. P11_LIFE_BUSY: that time is over, or
+ * this thread itself is inside, and nothing was waited for.
  */
 enum p11_life_answer p11_life_end(struct p11_life *life, int wait_ms) P11_MUST_USE;
 
 /*
- * It has no users any more, whatever they think: what they shared is gone. False: it had none. Else the caller does what
- * the stop is, and then says p11_life_stopped(); whoever starts it meanwhile waits.
+ * It has no users any more, whatever they think: what they shared is gone. False: it had none. Else
+ * the caller does what the stop is, and then says p11_life_stopped(); whoever starts it meanwhile
+ * waits.
  */
 bool p11_life_abandon(struct p11_life *life) P11_MUST_USE;
 
 /*
- * For one who has joined it, and finds that it is gone. P11_LIFE_YOURS: it has users; the caller makes it anew and says
- * p11_life_restarted(); the users stay, whoever starts it meanwhile waits, and nobody joins it. P11_LIFE_NOT_UP: it has none, and is down
- * now without a stop. P11_LIFE_BUSY: somebody starts or stops it, or it is down already.
+ * For one who has joined it, and finds that it is gone. P11_LIFE_YOURS: it has users; the caller
+ * makes it anew and says p11_life_restarted(); the users stay, whoever starts it meanwhile waits,
+ * and nobody joins it. P11_LIFE_NOT_UP: it has none, and is down now without a stop. P11_LIFE_BUSY:
+ * somebody starts or stops it, or it is down already.
  */
 enum p11_life_answer p11_life_restart(struct p11_life *life) P11_MUST_USE;
 void p11_life_restarted(struct p11_life *life);
 
-/* New, or in a child: down, no users, fresh locks; `stop` stays. Not for one that another thread uses. */
+/* New, or in a child: down, no users, fresh locks; `stop` stays. Not for one that another thread
+ * uses. */
 void p11_life_reset(struct p11_life *life);
 
 /* From here to the end of the block the thread cannot be cancelled. */

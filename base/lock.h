@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Locks. A child that a signal handler forks while this thread holds one puts its resets off until the lock is given back
- * (base/fork.h): what the thread is in the middle of ends as it began.
+ * Locks. A child that a signal handler forks while this thread holds one puts its resets off until
+ * the lock is given back (base/fork.h): what the thread is in the middle of ends as it began.
  *
- * p11_lock is a lock for what opening and closing a session touch: that of the C library costs a call each way, which is a tenth of the
- * whole. Not recursive; held for a few instructions, never over a call of anybody else. Zeroed memory is a free lock, and a
- * child makes one anew by zeroing it.
+ * p11_lock is a lock for what opening and closing a session touch: that of the C library costs a
+ * call each way, which is a tenth of the whole. Not recursive; held for a few instructions, never
+ * over a call of anybody else. Zeroed memory is a free lock, and a child makes one anew by zeroing
+ * it.
  */
 #ifndef P11_LOCK_H
 #define P11_LOCK_H

@@ -35,7 +35,8 @@ const char *p11_message_last(void);
 char *p11_message_dup(void);
 void p11_message_restore(char *saved);
 
-/* Whether messages go to stderr too. Quiet at first (contract 3.2), but for P11_KIT_DEBUG in the environment. */
+/* Whether messages go to stderr too. Quiet at first (contract 3.2), but for P11_KIT_DEBUG in the
+ * environment. */
 void p11_message_loud(bool loud);
 
 /* A system error's text in the POSIX locale; `buffer` of 128 bytes is the caller's. */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What we know of a thread. What is counted or queued by every thread is kept in parts, and each thread keeps to one of
- * them: threads that write to the same memory are slower than one thread.
+ * What we know of a thread. What is counted or queued by every thread is kept in parts, and each
+ * thread keeps to one of them: threads that write to the same memory are slower than one thread.
  */
 #ifndef P11_THREAD_H
 #define P11_THREAD_H
 
 #define P11_THREAD_PARTS 8
 
-/* Calls of ours inside modules that are inside each other; more than these are not undone if the thread ends in them. */
+/* Calls of ours inside modules that are inside each other; more than these are not undone if the
+ * thread ends in them. */
 #define P11_THREAD_MAX_JOINS 4
 
 struct p11_life; /* base/life.h */

@@ -31,13 +31,14 @@ void bench_listing(const char *library, const char *config, const char *module,
  */
 void bench_blocking(const char *library, const char *config, const char *module, const char *slow);
 
-/* fork(), _exit() and waitpid() of a process with so many tables, or without a `library`: microseconds. */
+/* fork(), _exit() and waitpid() of a process with so many tables, or without a `library`:
+ * microseconds. */
 void bench_forking(const char *library, const char *config, const char *module,
 		   unsigned long n_tables);
 
 /*
- * C_GetSlotList every 10 ms while the module `slow` fails in it after a second: the share of the time, in percent, that the
- * poller is inside, and its longest call in milliseconds.
+ * C_GetSlotList every 10 ms while the module `slow` fails in it after a second: the share of the
+ * time, in percent, that the poller is inside, and its longest call in milliseconds.
  */
 void bench_polling(const char *library, const char *config, const char *slow);
 

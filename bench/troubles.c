@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a fork costs a process that uses the library, and what a poller pays for a module that fails slowly. */
+/* What a fork costs a process that uses the library, and what a poller pays for a module that fails
+ * slowly. */
 #include "bench/lanes.h"
 #include "bench/measures.h"
 #include "bench/party.h"

@@ -4,8 +4,8 @@
  * first argument that is no option names the command, and what follows belongs to that command. It
  * is a program like any other: of the library it sees the public headers only.
  *
- * Most of the commands do not exist yet. Their names are known here, so that a script that calls one
- * learns that the command is missing, not misspelt.
+ * Most of the commands do not exist yet. Their names are known here, so that a script that calls
+ * one learns that the command is missing, not misspelt.
  */
 #include "shim.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A shim is a copy of the template, and no link: programs such as ssh-agent resolve links, and the template would then be
- * asked for a module of its own name. The copy appears whole or not at all, since programs may load it at any moment.
+ * A shim is a copy of the template, and no link: programs such as ssh-agent resolve links, and the
+ * template would then be asked for a module of its own name. The copy appears whole or not at all,
+ * since programs may load it at any moment.
  */
 #include "shim.h"
 
@@ -41,7 +42,8 @@ fail(const char *what, const char *path)
 	return EXIT_FAILED;
 }
 
-/* Of letters, digits and "_-.", and none of these three at the beginning: as module files are called. */
+/* Of letters, digits and "_-.", and none of these three at the beginning: as module files are
+ * called. */
 static bool
 is_name(const char *name)
 {

@@ -38,11 +38,11 @@ bool p11_settings_fill(struct p11_settings *to, struct p11_settings *from) P11_M
 
 enum p11_file_result {
 	P11_FILE_READ,
-	P11_FILE_MISSING,   /* no such file */
-	P11_FILE_FORBIDDEN, /* no permission */
-	P11_FILE_DIRECTORY, /* a directory stands in its place */
-	P11_FILE_BAD,       /* unreadable or malformed: the message is said */
-	P11_FILE_UNREADABLE, /* this time: no descriptor was free, or the like; the message is said */
+	P11_FILE_MISSING,    /* no such file */
+	P11_FILE_FORBIDDEN,  /* no permission */
+	P11_FILE_DIRECTORY,  /* a directory stands in its place */
+	P11_FILE_BAD,        /* unreadable or malformed: the message is said */
+	P11_FILE_UNREADABLE, /* this time: out of descriptors, or the like; the message is said */
 	P11_FILE_NO_MEMORY,
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * p11-kit-proxy.so, and with P11_SHIM the template of the single-module shims: files that programs load as a PKCS#11 module. It is a real file and not a
- * link, because ssh-agent resolves links, and it holds nothing: its three functions ask
- * libp11-kit.so.0, of which there is one in the process whoever loaded it first. The function is
- * looked up at run time: a reference by a C_ name would bind to this file itself, and one to the
- * private version would keep this file from loading beside an older library.
+ * p11-kit-proxy.so, and with P11_SHIM the template of the single-module shims: files that programs
+ * load as a PKCS#11 module. It is a real file and not a link, because ssh-agent resolves links, and
+ * it holds nothing: its three functions ask libp11-kit.so.0, of which there is one in the process
+ * whoever loaded it first. The function is looked up at run time: a reference by a C_ name would
+ * bind to this file itself, and one to the private version would keep this file from loading beside
+ * an older library.
  */
 #include "api/door.h"
 
@@ -49,8 +50,8 @@ door_function(void)
 }
 
 #ifdef P11_SHIM
-/* The name of this file, which is that of the module: the library copies it. Links are not resolved, since it was loaded
- * by this name. */
+/* The name of this file, which is that of the module: the library copies it. Links are not
+ * resolved, since it was loaded by this name. */
 static const char *
 module_name(char name[P11_DOOR_NAME_SIZE])
 {

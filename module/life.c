@@ -63,8 +63,8 @@ call_finalize(struct p11_module *module)
 
 /* ---- at exit ---- */
 
-/* Where a thread is still inside a call of ours, it finalizes the module as it leaves; a process that exits waits so long
- * for it. */
+/* Where a thread is still inside a call of ours, it finalizes the module as it leaves; a process
+ * that exits waits so long for it. */
 #define EXIT_WAIT_MS 1000
 
 static void
@@ -92,9 +92,9 @@ finalize_for_exit(int status, void *arg)
 }
 
 /*
- * Only where the configuration asks for it. Registered after the module's first C_Initialize, each module for itself: exit()
- * comes to it before what the module itself has registered by then, such as its destructors, and after all that the program
- * registers later.
+ * Only where the configuration asks for it. Registered after the module's first C_Initialize, each
+ * module for itself: exit() comes to it before what the module itself has registered by then, such
+ * as its destructors, and after all that the program registers later.
  */
 static void
 be_called_at_exit(struct p11_module *module)

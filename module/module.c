@@ -66,8 +66,9 @@ find_locked(const void *object, p11_entry initialize)
 }
 
 /*
- * A list that says 3.x may have no more entries than one of 2.40: C_GetFunctionList is of that time. What is behind the end
- * of a file is not read; what is behind the list is a function only if it lies in a file, as the list does.
+ * A list that says 3.x may have no more entries than one of 2.40: C_GetFunctionList is of that
+ * time. What is behind the end of a file is not read; what is behind the list is a function only if
+ * it lies in a file, as the list does.
  */
 static void
 complete(union p11_table *table, const CK_FUNCTION_LIST *list)
@@ -87,7 +88,8 @@ complete(union p11_table *table, const CK_FUNCTION_LIST *list)
 	}
 }
 
-/* The complete table of a list. NULL without memory. Not with the lock held: it asks the dynamic linker. */
+/* The complete table of a list. NULL without memory. Not with the lock held: it asks the dynamic
+ * linker. */
 static struct p11_module_table *
 table_new(const CK_FUNCTION_LIST *list)
 {
@@ -122,7 +124,8 @@ tells_more_locked(const struct p11_module *module, const CK_FUNCTION_LIST *list)
 	       is_older(atomic_load(&module->table)->version, list->version);
 }
 
-/* Makes a table the one that our own calls use. Takes it; one that is the same as an older one is freed. */
+/* Makes a table the one that our own calls use. Takes it; one that is the same as an older one is
+ * freed. */
 static void
 use_table_locked(struct p11_module *module, struct p11_module_table *table)
 {
@@ -184,8 +187,8 @@ module_new_locked(CK_FUNCTION_LIST *list, const void *object, struct p11_module_
 }
 
 /*
- * The module behind a list, known, or new with `table`, or NULL: then without memory, or *wants_table. Uses up the table, if
- * it is of use.
+ * The module behind a list, known, or new with `table`, or NULL: then without memory, or
+ * *wants_table. Uses up the table, if it is of use.
  */
 static struct p11_module *
 enlist_locked(CK_FUNCTION_LIST *list, const void *object, struct p11_module_table **table,
@@ -459,8 +462,8 @@ p11_module_unref(struct p11_module *module)
 
 /*
  * A module that its consumer loaded is held by us too, from its first start on: the consumer may
- * dlclose it while another consumer uses it. Only then is the dynamic linker asked: it would have us
- * wait for whatever another thread loads at this moment.
+ * dlclose it while another consumer uses it. Only then is the dynamic linker asked: it would have
+ * us wait for whatever another thread loads at this moment.
  */
 void
 p11_module_keep(struct p11_module *module)

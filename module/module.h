@@ -31,8 +31,8 @@ struct p11_module {
 	 * that. */
 	CK_FUNCTION_LIST *_Atomic list;
 
-	/* Complete, of the highest version seen; `tables` owns every one that it ever pointed to.
-	 */
+	/* Complete, of the highest version seen; `tables` owns every one that it ever pointed
+	 * to. */
 	const union p11_table *_Atomic table;
 	struct p11_module_table *tables;
 
@@ -57,8 +57,8 @@ struct p11_module {
 	/* How often it was started: what was seen in one life says nothing about the next. */
 	atomic_ulong n_starts;
 
-	/* Guarded by the list's lock. `next` changes by single stores, so that a child can read it.
-	 */
+	/* Guarded by the list's lock. `next` changes by single stores, so that a child can read
+	 * it. */
 	bool was_started;   /* C_Initialize ran once: it is never unmapped */
 	bool has_file_list; /* `list` is what the file itself gave */
 	void *handle;       /* owned, dlopen's; NULL if there is none */
@@ -87,8 +87,8 @@ CK_RV p11_module_adopt(CK_FUNCTION_LIST *list, struct p11_module **out) P11_MUST
 struct p11_module *p11_module_find(const CK_FUNCTION_LIST *list) P11_MUST_USE;
 
 /*
- * The same for a pointer whose list may be gone, since the module was unmapped or its owner freed it: it is looked into only
- * where it lies in a mapped file.
+ * The same for a pointer whose list may be gone, since the module was unmapped or its owner freed
+ * it: it is looked into only where it lies in a mapped file.
  */
 struct p11_module *p11_module_recognize(const CK_FUNCTION_LIST *list) P11_MUST_USE;
 

@@ -16,7 +16,8 @@ p11_mutex_create(CK_VOID_PTR_PTR mutex)
 	created = malloc(sizeof *created);
 	if (!created)
 		return CKR_HOST_MEMORY;
-	/* Error-checking: a module that locks twice is told, and does not wait for itself for ever. */
+	/* Error-checking: a module that locks twice is told, and does not wait for itself for
+	 * ever. */
 	pthread_mutexattr_init(&attributes);
 	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
 	pthread_mutex_init(created, &attributes);

@@ -129,8 +129,8 @@ test_complete_table(void **state)
 	p11_module_unref(module);
 }
 
-/* Stands for the dynamic linker's function. It waits while any thread loads a file, and with it whoever waits for a lock that
- * its caller holds: here, a thread that uses the module. */
+/* Stands for the dynamic linker's function. It waits while any thread loads a file, and with it
+ * whoever waits for a lock that its caller holds: here, a thread that uses the module. */
 static struct p11_module *used_meanwhile;
 static unsigned n_asked, n_held_up;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The calls of PKCS#11 as data: which arguments each has, and what they are for. Written from data/calls.tsv, which
- * explains the roles. Whoever wants to do something with any call - print it, send it, check it - reads these tables in
- * one loop, and knows no call by name. All integers are small and there are no pointers: nothing to relocate.
+ * The calls of PKCS#11 as data: which arguments each has, and what they are for. Written from
+ * data/calls.tsv, which explains the roles. Whoever wants to do something with any call - print it,
+ * send it, check it - reads these tables in one loop, and knows no call by name. All integers are
+ * small and there are no pointers: nothing to relocate.
  */
 #ifndef P11_CALL_H
 #define P11_CALL_H
@@ -16,7 +17,8 @@
 #define P11_SINCE(major, minor) ((major) << 8 | (minor))
 
 enum p11_route {
-	P11_ROUTE_BOUND, /* belongs to a consumer, not to a session: one function per context (pkcs11/pool.h) */
+	P11_ROUTE_BOUND,    /* belongs to a consumer, not to a session: one function per context
+			       (pkcs11/pool.h) */
 	P11_ROUTE_SESSION,  /* the first argument is a session */
 	P11_ROUTE_PARALLEL, /* answers CKR_FUNCTION_NOT_PARALLEL, always */
 };
@@ -40,8 +42,10 @@ struct p11_arg {
 	uint8_t kind;       /* enum p11_kind */
 	uint8_t n_pointers; /* CK_ULONG: 0, CK_ULONG_PTR: 1, CK_FUNCTION_LIST_PTR_PTR: 2 */
 	uint8_t roles;      /* enum p11_arg_role */
-	uint8_t count; /* which argument of the call says how many elements; or P11_ARG_FIXED; or P11_ARG_NONE */
-	uint8_t filled; /* which argument says how many were written, if not that one; or P11_ARG_NONE */
+	uint8_t count;  /* which argument of the call says how many elements; or P11_ARG_FIXED; or
+			   P11_ARG_NONE */
+	uint8_t filled; /* which argument says how many were written, if not that one; or
+			   P11_ARG_NONE */
 };
 
 struct p11_call {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One entry of a function list, when it does not matter which. To be cast to the call's own type before it is called. */
+/* One entry of a function list, when it does not matter which. To be cast to the call's own type
+ * before it is called. */
 #ifndef P11_ENTRY_H
 #define P11_ENTRY_H
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * From numbers to words: the names of constants, and a sentence for each error. Written from data/constants.tsv,
- * attributes.tsv, mechanisms.tsv and errors.tsv. All strings are constant; any thread, no memory, errno untouched.
+ * From numbers to words: the names of constants, and a sentence for each error. Written from
+ * data/constants.tsv, attributes.tsv, mechanisms.tsv and errors.tsv. All strings are constant; any
+ * thread, no memory, errno untouched.
  */
 #ifndef P11_NAMES_H
 #define P11_NAMES_H
 
 #include <p11-kit/pkcs11.h>
 
-/* The groups in which a number has one name. Flags are not one: a bit means something else in every structure. */
+/* The groups in which a number has one name. Flags are not one: a bit means something else in every
+ * structure. */
 enum p11_constant_group {
 	P11_CKA, /* attributes */
 	P11_CKC, /* types of certificates */
@@ -32,7 +34,8 @@ const char *p11_constant_name(enum p11_constant_group group, unsigned long value
 /* "CKR_OK", or the number in hexadecimal, written to `buffer`. Never NULL. */
 const char *p11_rv_name(CK_RV rv, char buffer[24]);
 
-/* What went wrong, in a sentence for users, without a period; "" for what is no error. Never NULL. */
+/* What went wrong, in a sentence for users, without a period; "" for what is no error. Never
+ * NULL. */
 const char *p11_error_text(CK_RV rv);
 
 #endif

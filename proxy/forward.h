@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The proxy's functions for calls with a session, generated from data/calls.tsv: the handle names module and session, and
- * the call goes there. One function each for the whole process: a session's handle says all.
+ * The proxy's functions for calls with a session, generated from data/calls.tsv: the handle names
+ * module and session, and the call goes there. One function each for the whole process: a session's
+ * handle says all.
  */
 #ifndef P11_FORWARD_H
 #define P11_FORWARD_H

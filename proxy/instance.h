@@ -44,8 +44,8 @@ p11_link_is_up(struct p11_link *link, unsigned long long owner)
 }
 
 /*
- * In the order of the configuration, but for those that could be loaded only later, which are appended. Nothing is taken
- * out. Old ones stay, since a late call may still look at them.
+ * In the order of the configuration, but for those that could be loaded only later, which are
+ * appended. Nothing is taken out. Old ones stay, since a late call may still look at them.
  */
 struct p11_links {
 	struct p11_links *older;        /* owned */
@@ -111,8 +111,9 @@ p11_instance_number(const struct p11_instance *instance)
 CK_RV p11_instance_configure(struct p11_instance *instance, bool strict);
 
 /*
- * Where a configured module could not be loaded, tries again, and appends its link, unless `owner` is not the instance's any
- * more. Like a module that cannot be initialized, it is left alone for 20 times what the last try took, at least 1 s.
+ * Where a configured module could not be loaded, tries again, and appends its link, unless `owner`
+ * is not the instance's any more. Like a module that cannot be initialized, it is left alone for 20
+ * times what the last try took, at least 1 s.
  */
 void p11_instance_load_missing(struct p11_instance *instance, unsigned long long owner);
 

@@ -142,7 +142,8 @@ p11_instance_initialize(CK_VOID_PTR init_args, void *context)
 	bool is_first = count_up(instance, &owner);
 	rv = bring_all_up(instance, owner, is_first);
 	if (generation != p11_fork_generation()) {
-		/* A module or a signal handler forked, and this is the child. If that was early, we have counted here. */
+		/* A module or a signal handler forked, and this is the child. If that was early, we
+		 * have counted here. */
 		if (atomic_load(&instance->owner) == owner)
 			(void)p11_instance_finalize(NULL, instance);
 		return CKR_CRYPTOKI_NOT_INITIALIZED;

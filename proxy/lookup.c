@@ -50,8 +50,8 @@ links_free(struct p11_links *links)
 }
 
 /*
- * Takes what was found, also on failure: NULL without memory. Where it is the only one, its failure is
- * everybody's, and its slots have its own ids.
+ * Takes what was found, also on failure: NULL without memory. Where it is the only one, its failure
+ * is everybody's, and its slots have its own ids.
  */
 static struct p11_link *
 link_new(const struct p11_found *found, bool keeps_ids)
@@ -388,8 +388,8 @@ choose_locked(const void *library, const char *only)
 }
 
 /*
- * A context that no proxy had yet, NULL if there is none. It is begun at once: before we have read its configuration, another
- * look-up may share it, also one that a module makes while we load it.
+ * A context that no proxy had yet, NULL if there is none. It is begun at once: before we have read
+ * its configuration, another look-up may share it, also one that a module makes while we load it.
  */
 static struct p11_instance *
 new_locked(const char *only, bool first)

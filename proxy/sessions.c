@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opening and closing. The calls in between are generated: they find their way by the handle alone.
- */
+/* Opening and closing. The calls in between are generated: they find their way by the handle
+ * alone. */
 #include "proxy/instance.h"
 
 #include "base/fork.h"
@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 /*
- * What the module calls instead of the consumer's callback: the same with our handle, which is its argument. A late call
- * finds the entry with another handle, or in a child none, and reaches nobody: a callback lives as long as its session.
+ * What the module calls instead of the consumer's callback: the same with our handle, which is its
+ * argument. A late call finds the entry with another handle, or in a child none, and reaches
+ * nobody: a callback lives as long as its session.
  */
 static CK_RV
 notify_consumer(CK_SESSION_HANDLE session, CK_NOTIFICATION event, CK_VOID_PTR application)
@@ -28,8 +29,8 @@ notify_consumer(CK_SESSION_HANDLE session, CK_NOTIFICATION event, CK_VOID_PTR ap
 		       : CKR_OK;
 }
 
-/* A session of before has no module any more, and must not reach the one that has its number now.
- */
+/* A session of before has no module any more, and must not reach the one that has its number
+ * now. */
 static unsigned long
 n_heals_of(struct p11_module *module)
 {
@@ -37,8 +38,8 @@ n_heals_of(struct p11_module *module)
 }
 
 /*
- * Closes the session of an entry that was claimed; not if the module was healed since it was opened: its
- * number may be another's by now. False: the module forked inside, and this is the
+ * Closes the session of an entry that was claimed; not if the module was healed since it was
+ * opened: its number may be another's by now. False: the module forked inside, and this is the
  * child, to which the entry does not belong.
  */
 static bool

@@ -42,7 +42,8 @@ struct p11_context_kind {
  */
 int p11_context_take(bool first);
 
-/* Those below were taken at least once; nobody has touched the others, nor what others keep about them. Any thread; a child. */
+/* Those below were taken at least once; nobody has touched the others, nor what others keep about
+ * them. Any thread; a child. */
 unsigned p11_context_n_taken(void);
 
 /* From now on the context's functions work for `consumer`, which must be ready to be called. */

@@ -17,9 +17,10 @@ struct p11_handle_page *_Atomic p11_handle_pages[P11_HANDLE_N_PAGES];
  * before it is used again; a thread keeps to one list, because threads that share a lock are slower
  * than one thread.
  *
- * Where the generation has bits enough there is a ring in front of each list, which saves most openings the lock: an entry
- * that is given back goes to the next place in it, and who was there before goes to the list; an entry is taken from that
- * same place, which holds the one that has rested longest.
+ * Where the generation has bits enough there is a ring in front of each list, which saves most
+ * openings the lock: an entry that is given back goes to the next place in it, and who was there
+ * before goes to the list; an entry is taken from that same place, which holds the one that has
+ * rested longest.
  */
 #define N_LISTS P11_THREAD_PARTS
 #define END UINT32_MAX
@@ -285,9 +286,11 @@ p11_handle_reserve(unsigned long long owner, struct p11_module *module, CK_SLOT_
 	if (!entry)
 		return NULL;
 	atomic_store_explicit(&entry->module, module, memory_order_relaxed);
-	/* A use of before that had the same handle, all generations ago, may have lost its session. */
+	/* A use of before that had the same handle, all generations ago, may have lost its
+	 * session. */
 	atomic_store_explicit(&entry->displaced, 0, memory_order_release);
-	/* Whoever reads these also sees that the handle is another one now (p11_handle_notify()). */
+	/* Whoever reads these also sees that the handle is another one now
+	 * (p11_handle_notify()). */
 	atomic_store_explicit(&entry->notify, notify, memory_order_release);
 	atomic_store_explicit(&entry->application, application, memory_order_release);
 	atomic_store_explicit(&entry->slot, slot, memory_order_release);

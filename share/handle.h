@@ -41,8 +41,8 @@ struct p11_module;
 #endif
 
 /*
- * So many others are used by a thread before it uses an entry again: all there are in its list, or, where the generation has
- * bits enough, only what fits into a ring that needs no lock (handle.c).
+ * So many others are used by a thread before it uses an entry again: all there are in its list, or,
+ * where the generation has bits enough, only what fits into a ring that needs no lock (handle.c).
  */
 #define P11_HANDLE_RING_SIZE 64
 #define P11_HANDLE_HAS_RING (P11_HANDLE_GENERATION_BITS >= 32)
@@ -52,8 +52,8 @@ struct p11_module;
 #define P11_HANDLE_PAGE_SIZE (1u << P11_HANDLE_PAGE_BITS)
 #define P11_HANDLE_N_PAGES (1u << (P11_HANDLE_INDEX_BITS - P11_HANDLE_PAGE_BITS))
 
-/* What a closed entry has for a handle: its index is beyond every bound, so nobody can ask for it.
- */
+/* What a closed entry has for a handle: its index is beyond every bound, so nobody can ask for
+ * it. */
 #define P11_HANDLE_NONE (~(CK_ULONG)0)
 
 struct p11_handle {
@@ -177,7 +177,8 @@ bool p11_handle_claim(struct p11_handle *entry, CK_SESSION_HANDLE handle) P11_MU
  * may be displaced (share/reused.h): look next. */
 void p11_handle_restore(struct p11_handle *entry);
 
-/* The callback that was given when a session was opened, or is being opened. False: the session is gone, or has none. */
+/* The callback that was given when a session was opened, or is being opened. False: the session is
+ * gone, or has none. */
 struct p11_consumer_notify {
 	CK_NOTIFY notify;
 	void *application;

@@ -13,8 +13,9 @@
 
 /*
  * Turns the module's managed tables down, forgets its sessions, since it will number them anew, and
- * initializes it once, without C_Finalize, if a consumer is left; at most every 5 s, and for at most
- * a twentieth of the time. The caller has joined the module. True: it is up again, ask once more.
+ * initializes it once, without C_Finalize, if a consumer is left; at most every 5 s, and for at
+ * most a twentieth of the time. The caller has joined the module. True: it is up again, ask once
+ * more.
  */
 bool p11_heal(struct p11_module *module);
 

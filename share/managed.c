@@ -57,8 +57,8 @@ set_live(struct managed *managed, bool is_live)
 /* ---- life cycle ---- */
 
 /*
- * Closes one session whose note was taken out for `owner`, unless the module was healed since: the number may be another's
- * by now. A module that refuses keeps it, and so do the notes, unless the
+ * Closes one session whose note was taken out for `owner`, unless the module was healed since: the
+ * number may be another's by now. A module that refuses keeps it, and so do the notes, unless the
  * owner is gone meanwhile: then nobody could close it later.
  */
 static CK_RV

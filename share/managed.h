@@ -21,8 +21,8 @@
 CK_RV p11_managed_new(struct p11_module *module, CK_FUNCTION_LIST **out) P11_MUST_USE;
 
 /*
- * The module was finalized behind our back: its managed tables go down, as if each consumer had called C_Finalize, but
- * without a call of the module.
+ * The module was finalized behind our back: its managed tables go down, as if each consumer had
+ * called C_Finalize, but without a call of the module.
  */
 void p11_managed_abandon(struct p11_module *module);
 

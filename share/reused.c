@@ -13,8 +13,8 @@ static atomic_ushort n_holders[N_CELLS];
 static atomic_bool is_used; /* else a child need not make 64 KiB its own */
 
 /*
- * Small numbers are counted up; what is larger may differ anywhere: a counter behind a high base, an
- * address, the number of a slot on top. Two handles in one cell are a search for each opening.
+ * Small numbers are counted up; what is larger may differ anywhere: a counter behind a high base,
+ * an address, the number of a slot on top. Two handles in one cell are a search for each opening.
  */
 static atomic_ushort *
 cell_of(CK_SESSION_HANDLE session)
@@ -46,7 +46,8 @@ displace(const struct p11_module *module, CK_SESSION_HANDLE session, struct p11_
 		    atomic_load(&entry->session) != session ||
 		    atomic_load(&entry->module) != module)
 			continue;
-		/* Its handle was read first: if this is another use by now, it is not that one's. */
+		/* Its handle was read first: if this is another use by now, it is not that
+		 * one's. */
 		atomic_store(&entry->displaced, handle);
 		if (p11_handle_claim(entry, handle))
 			p11_handle_release(entry);

@@ -11,8 +11,8 @@
 struct p11_shared {
 	atomic_ulong n_handed_out; /* pointers to the module's own list that callers were given, and
 				      release one by one */
-	atomic_bool
-		is_critical; /* one of these came with P11_KIT_MODULE_CRITICAL, and they are not all released */
+	atomic_bool is_critical; /* one of these came with P11_KIT_MODULE_CRITICAL, and they are not
+				    all released */
 	struct p11_life unmanaged; /* the callers of p11_kit_initialize_module() and its kin: one
 				      consumer, counted */
 	atomic_llong heal_at_ms;   /* not healed again before (share/heal.h) */

@@ -65,11 +65,12 @@ CK_RV p11_slots_copy(struct p11_slots *slots, bool present, CK_SLOT_ID **out,
 /* What a consumer was told of a slot's token: from then on a change of it is an event. */
 void p11_slots_saw(struct p11_slots *slots, CK_SLOT_ID slot, bool has_token);
 
-/* When what has failed, and began at `began_ms`, is to be tried again: after 20 times as long, at least 1 s. */
+/* When what has failed, and began at `began_ms`, is to be tried again: after 20 times as long, at
+ * least 1 s. */
 long long p11_slots_retry_at_ms(long long began_ms);
 
-/* Starting the module failed after `took_ms`: it is left alone for 20 times as long, at least 1 s.
- */
+/* Starting the module failed after `took_ms`: it is left alone for 20 times as long, at least 1
+ * s. */
 void p11_slots_failed(struct p11_slots *slots, const struct p11_module *module, long long took_ms);
 
 /* Whether its pause after a failure is over, or somebody else has started it since. */

@@ -193,7 +193,8 @@ test_a_child_has_room(void **state)
 	give_all_back(entries);
 }
 
-/* An entry that has lost its session to another: three uses later one has the same handle, and its session is its own. */
+/* An entry that has lost its session to another: three uses later one has the same handle, and its
+ * session is its own. */
 static void
 test_displaced_once_only(void **state)
 {
@@ -222,9 +223,10 @@ test_displaced_once_only(void **state)
 /* ---- threads ---- */
 
 /*
- * Three threads open and close, more than there is room for, so that the table is often full; three try every handle; and
- * the process forks all the while. A handle names an entry's use only as far as two bits can tell: so what an entry leads to
- * follows from its handle alone, and must be that, whoever finds it.
+ * Three threads open and close, more than there is room for, so that the table is often full; three
+ * try every handle; and the process forks all the while. A handle names an entry's use only as far
+ * as two bits can tell: so what an entry leads to follows from its handle alone, and must be that,
+ * whoever finds it.
  */
 #define N_FORKS 40
 #define N_STORMERS 3
@@ -280,7 +282,8 @@ use_own(CK_SESSION_HANDLE handle)
 		storm.n_wrong++;
 }
 
-/* Who has a handle here is the only one who closes it: another might come after its generation has come round. */
+/* Who has a handle here is the only one who closes it: another might come after its generation has
+ * come round. */
 static void
 close_own(CK_SESSION_HANDLE handle, bool hesitate)
 {
@@ -371,7 +374,8 @@ live_in_child(void *data)
 	return 0;
 }
 
-/* The table is as large as can be by now, so that no thread allocates, and a sanitizer's child can. */
+/* The table is as large as can be by now, so that no thread allocates, and a sanitizer's child
+ * can. */
 static void
 test_storm_with_forks(void **state)
 {

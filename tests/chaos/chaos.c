@@ -16,8 +16,8 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /*
- * A fault that was set: what is left of it is ours, since a call may still look at it. It stays on a
- * list, where the next one that is set alike finds it, and leak checkers see it.
+ * A fault that was set: what is left of it is ours, since a call may still look at it. It stays on
+ * a list, where the next one that is set alike finds it, and leak checkers see it.
  */
 struct armed {
 	enum chaos_call call;     /* constant */

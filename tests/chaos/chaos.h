@@ -25,7 +25,8 @@
 #define CHAOS_MAX_ARGS 10     /* the longest parameter list of the standard */
 #define CHAOS_SIGNATURE_MAGIC 0x43484153u
 #define CHAOS_KEY 1 /* the token's only object, plus the knob `object_base` */
-/* An attribute of the key, one byte long. The vendor has chosen a number with the bit of arrays, as NSS and p11-kit have. */
+/* An attribute of the key, one byte long. The vendor has chosen a number with the bit of arrays, as
+ * NSS and p11-kit have. */
 #define CHAOS_VENDOR_ATTRIBUTE (CKA_VENDOR_DEFINED | CKF_ARRAY_ATTRIBUTE | 1)
 
 struct chaos;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One cell, in a process of its own: healthy consumers come up and do their work once, for reference; the fault is set, and
- * the faulty consumer lives on a thread of its own; as soon as the fault has happened, the healthy ones do their work again.
+ * One cell, in a process of its own: healthy consumers come up and do their work once, for
+ * reference; the fault is set, and the faulty consumer lives on a thread of its own; as soon as the
+ * fault has happened, the healthy ones do their work again.
  */
 #include "containment.h"
 
@@ -33,7 +34,8 @@ struct stage {
 	pthread_mutex_t lock;    /* of cell->text */
 };
 
-/* Only the first thing that was wrong is kept; all else outdoes a late call, which may have a second try. */
+/* Only the first thing that was wrong is kept; all else outdoes a late call, which may have a
+ * second try. */
 static void
 complain(struct stage *stage, bool is_late, const char *who, const char *where, const char *what)
 {
@@ -166,7 +168,8 @@ start(pthread_t *thread, void *(*work)(void *), void *data)
 		support_die("no thread");
 }
 
-/* The module's life cycle is entered only by who is alone with it: there the proxy's healthy consumer came without it. */
+/* The module's life cycle is entered only by who is alone with it: there the proxy's healthy
+ * consumer came without it. */
 static void
 begin(struct stage *stage)
 {

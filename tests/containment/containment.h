@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The containment matrix: one cell is one function of the standard that goes wrong in one way in the chaos module, called by
- * one kind of consumer, while three healthy consumers of SoftHSM work. Each cell is a process of its own (cell.c); faults.c
- * says what the faults are, work.c what the healthy consumers do, drive.c what the faulty one does, matrix.c runs all
- * cells and writes the table.
+ * The containment matrix: one cell is one function of the standard that goes wrong in one way in
+ * the chaos module, called by one kind of consumer, while three healthy consumers of SoftHSM work.
+ * Each cell is a process of its own (cell.c); faults.c says what the faults are, work.c what the
+ * healthy consumers do, drive.c what the faulty one does, matrix.c runs all cells and writes the
+ * table.
  */
 #ifndef P11_TEST_CONTAINMENT_H
 #define P11_TEST_CONTAINMENT_H
@@ -34,8 +35,8 @@ struct consumer {
 	CK_FUNCTION_LIST_3_2 *list; /* as far as the module's version goes */
 };
 
-/* A look-up; not initialized. `path` is the module's file, which the proxy has from its configuration. The list is NULL if
- * the module gives none. */
+/* A look-up; not initialized. `path` is the module's file, which the proxy has from its
+ * configuration. The list is NULL if the module gives none. */
 struct consumer consumer_open(enum way way, const char *path);
 CK_RV consumer_initialize(const struct consumer *consumer);
 CK_RV consumer_finalize(const struct consumer *consumer);
@@ -60,7 +61,8 @@ bool fault_applies(const struct fault *fault, enum chaos_call call);
 /* always: also who comes after the first is hit. */
 void fault_set(const struct fault *fault, struct chaos *chaos, enum chaos_call call, bool always);
 void fault_clear(struct chaos *chaos, enum chaos_call call);
-/* Takes out of the counters what the fault itself falsifies: of the rest chaos_is_exact() decides. */
+/* Takes out of the counters what the fault itself falsifies: of the rest chaos_is_exact()
+ * decides. */
 void fault_forgive(const struct fault *fault, struct chaos *chaos, enum chaos_call call);
 
 /* ---- a healthy consumer's work (work.c) ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The faulty consumer: it lives through a look-up, C_Initialize, a list of slots, a session and C_Finalize, and calls the
- * function that goes wrong where it belongs. Whatever is answered, it goes on, and looks at nothing: it is the healthy ones
- * that are looked at.
+ * The faulty consumer: it lives through a look-up, C_Initialize, a list of slots, a session and
+ * C_Finalize, and calls the function that goes wrong where it belongs. Whatever is answered, it
+ * goes on, and looks at nothing: it is the healthy ones that are looked at.
  */
 #include "containment.h"
 #include "pkcs11/call.h"
@@ -68,7 +68,8 @@ call_any(const void *list, enum chaos_call call, CK_SLOT_ID slot, CK_SESSION_HAN
 	memset(&args, 0, sizeof args);
 	fill_simple(&args, &p11_calls[call], slot, session);
 	fill_counts(&args, &p11_calls[call]);
-	/* A list as an array: the version, which is padded to a word, then the functions in the order of the calls. */
+	/* A list as an array: the version, which is padded to a word, then the functions in the
+	 * order of the calls. */
 	memcpy(&entry, (const char *)list + sizeof(void *) * (call + 1), sizeof entry);
 	const CK_ULONG *word = args.word;
 	entry(word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7], word[8],

@@ -124,14 +124,16 @@ fault_forgive(const struct fault *fault, struct chaos *chaos, enum chaos_call ca
 {
 	bool is_lie = fault->chaos.rv == CKR_CRYPTOKI_NOT_INITIALIZED;
 
-	/* Who is told that the module is down does not finalize it, nor does who is told that it did not come up. */
+	/* Who is told that the module is down does not finalize it, nor does who is told that it
+	 * did not come up. */
 	if (is_lie || (fault->chaos.rv && is_life_cycle(call))) {
 		chaos->finalized = chaos->initialized - chaos->dropped;
 		if (chaos->up)
 			chaos->sessions = 0;
 		chaos->up = 0;
 	}
-	/* Nobody can know of it before a call says so; one may be on its way while the module comes up again. */
+	/* Nobody can know of it before a call says so; one may be on its way while the module comes
+	 * up again. */
 	if (fault->chaos.drop) {
 		for (unsigned i = 0; i < CHAOS_N_CALLS; i++)
 			chaos->down_calls[i] = 0;

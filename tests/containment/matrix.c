@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The containment matrix: runs all cells, a few at a time, and writes the tables of docs/containment.md. See containment.h.
+ * The containment matrix: runs all cells, a few at a time, and writes the tables of
+ * docs/containment.md. See containment.h.
  *
  *	containment SOFTHSM TABLE [FUNCTION...]
  *
- * SOFTHSM is the healthy module's file, TABLE the file to be written; with functions only these are tried. The exit code is 1
- * if anything was not contained. With P11_CONTAINMENT_PLANT=1 a healthy consumer uses the faulty module: that must be found.
+ * SOFTHSM is the healthy module's file, TABLE the file to be written; with functions only these are
+ * tried. The exit code is 1 if anything was not contained. With P11_CONTAINMENT_PLANT=1 a healthy
+ * consumer uses the faulty module: that must be found.
  */
 #include "containment.h"
 #include "table.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a healthy consumer does again and again: its answers must stay the same, and none may be late. */
+/* What a healthy consumer does again and again: its answers must stay the same, and none may be
+ * late. */
 #include "containment.h"
 
 #include <string.h>

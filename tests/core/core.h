@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the whole-library tests share: the proxy as a consumer loads it, and the few calls that every
- * consumer makes. A program is linked with libp11-kit.so.0; the proxy comes by dlopen(), as
+ * What the whole-library tests share: the proxy as a consumer loads it, and the few calls that
+ * every consumer makes. A program is linked with libp11-kit.so.0; the proxy comes by dlopen(), as
  * everybody's does. What cannot even begin ends the process (support_die()).
  */
 #ifndef P11_TEST_CORE_H

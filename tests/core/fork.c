@@ -18,7 +18,8 @@ fork_begin(void)
 	a = scene_chaos(scene, "a", "chaos-a", NULL);
 	b = scene_chaos(scene, "b", "chaos-b", NULL);
 	scene_use(scene, NULL);
-	/* Each is initialized before the next look-up, which would give the same consumer once more. */
+	/* Each is initialized before the next look-up, which would give the same consumer once
+	 * more. */
 	parent.list = core_consumer();
 	parent.middle = core_interface(3, 0);
 	assert_ok(parent.middle->C_Initialize(NULL));
@@ -131,7 +132,8 @@ fork_check_start(void)
 	CHECK(parent.list->C_Initialize(NULL) == CKR_OK);
 	CHECK(core_slot(parent.list, 0) == 0x11 && core_slot(parent.list, 1) == 0x12);
 	CHECK(core_sign(parent.list, parent.session, &signature) == CKR_SESSION_HANDLE_INVALID);
-	/* Another consumer that is still down: a session call cannot know whose the handle would be. */
+	/* Another consumer that is still down: a session call cannot know whose the handle would
+	 * be. */
 	CHECK(core_sign((CK_FUNCTION_LIST *)parent.newest, parent.session, &signature) ==
 	      CKR_SESSION_HANDLE_INVALID);
 	CHECK(parent.newest->C_GetSlotList(CK_FALSE, NULL, &(CK_ULONG){0}) ==

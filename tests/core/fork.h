@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the tests of fork() share: a parent with consumers of every kind, and what its child must see. In a child nothing is
- * asserted: it says on stderr what is wrong, and its exit code is not 0.
+ * What the tests of fork() share: a parent with consumers of every kind, and what its child must
+ * see. In a child nothing is asserted: it says on stderr what is wrong, and its exit code is not 0.
  */
 #ifndef P11_TEST_CORE_FORK_H
 #define P11_TEST_CORE_FORK_H
@@ -15,7 +15,8 @@
 /* The modules of the scene. */
 extern struct chaos *a, *b;
 
-/* Consumers of the proxy by its 2.40, 3.0 and 3.2 lists, and a managed one of b; the first and the last with a session. */
+/* Consumers of the proxy by its 2.40, 3.0 and 3.2 lists, and a managed one of b; the first and the
+ * last with a session. */
 struct parent {
 	CK_FUNCTION_LIST *list;
 	CK_FUNCTION_LIST_3_2 *middle; /* 3.0 */
@@ -42,7 +43,8 @@ void fork_end_down(void);
 		}                                                                                  \
 	} while (0)
 
-/* Every entry of the proxy's tables, of the managed one, says that it is not initialized. Async-signal-safe. */
+/* Every entry of the proxy's tables, of the managed one, says that it is not initialized.
+ * Async-signal-safe. */
 int fork_check_proxy_down(void);
 int fork_check_managed_down(void);
 /* The child starts anew: the same ids, sessions of its own, and none of the parent's. */

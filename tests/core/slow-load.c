@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A file, and no module, whose constructor hangs until a byte comes from the descriptor that P11_SLOW_LOAD names. */
+/* A file, and no module, whose constructor hangs until a byte comes from the descriptor that
+ * P11_SLOW_LOAD names. */
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -541,7 +541,8 @@ n_told(CK_FUNCTION_LIST *list)
 	return n;
 }
 
-/* A list that was asked for before the change, and comes after it, is old news and no second event. */
+/* A list that was asked for before the change, and comes after it, is old news and no second
+ * event. */
 static void
 test_a_list_that_comes_late(void **state)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Calls while and after the process exits, and after the files were closed: an answer, never a crash; and nothing is
- * finalized but where the configuration asks for it. Each test is a child that calls exit().
+ * Calls while and after the process exits, and after the files were closed: an answer, never a
+ * crash; and nothing is finalized but where the configuration asks for it. Each test is a child
+ * that calls exit().
  */
 #include "core/core.h"
 
@@ -215,7 +216,8 @@ call_a_at_exit(void)
 	left->finalized_a = a->finalized;
 }
 
-/* A handler that was registered between the starts of two modules comes before the first one is finalized. */
+/* A handler that was registered between the starts of two modules comes before the first one is
+ * finalized. */
 static int
 exit_between_two(void *data)
 {
@@ -344,7 +346,8 @@ exit_under_hanging_call(void *data)
 	return 2;
 }
 
-/* C_Finalize comes when no call of ours is inside, and no C_Initialize beside it; or not, if a call does not come back. */
+/* C_Finalize comes when no call of ours is inside, and no C_Initialize beside it; or not, if a call
+ * does not come back. */
 static void
 test_finalize_at_exit_under_threads(void **state)
 {

@@ -222,7 +222,8 @@ test_module_that_cannot_list(void **state)
 	p11_kit_modules_finalize_and_release(modules);
 	assert_rv(list->C_WaitForSlotEvent(CKF_DONT_BLOCK, &(CK_SLOT_ID){0}, NULL), CKR_NO_EVENT);
 
-	/* Once it has answered, its slots stay: the module may fail to list, and sign all the same. */
+	/* Once it has answered, its slots stay: the module may fail to list, and sign all the
+	 * same. */
 	b->fault(CHAOS_C_GetSlotList, NULL);
 	assert_true(WAIT_UNTIL(count_slots(list, CK_TRUE) == 3, LATER_MS));
 	b->fault(CHAOS_C_GetSlotList, &(struct chaos_fault){.rv = CKR_GENERAL_ERROR});
@@ -371,7 +372,8 @@ test_poller_pays_a_twentieth(void **state)
 
 /* ---- what could not be loaded ---- */
 
-/* It appears by itself when it can be, in the proxy and among its events; the others never notice. */
+/* It appears by itself when it can be, in the proxy and among its events; the others never
+ * notice. */
 static void
 test_file_that_comes_late(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fork() at the wrong moment: while threads are inside us, or hang inside a module, and at any instruction. The child is
- * as every other, and the parent notices nothing.
+ * fork() at the wrong moment: while threads are inside us, or hang inside a module, and at any
+ * instruction. The child is as every other, and the parent notices nothing.
  */
 #include "core/fork.h"
 
@@ -116,7 +116,8 @@ be_child_of_hung(void *data)
 	return fork_be_child(data);
 }
 
-/* Two threads call, one by the proxy and one by the managed table; one hangs in a, `n_in_b` in b; the child does not mind. */
+/* Two threads call, one by the proxy and one by the managed table; one hangs in a, `n_in_b` in b;
+ * the child does not mind. */
 static void
 fork_under(enum chaos_call call, void (*work)(void *data, unsigned i), unsigned n_in_b)
 {
@@ -202,8 +203,8 @@ signal_soon(void)
 }
 
 /*
- * Nothing that allocates: the signal may have come inside malloc(). The child is one of a process with one thread, so fork()
- * itself bears that.
+ * Nothing that allocates: the signal may have come inside malloc(). The child is one of a process
+ * with one thread, so fork() itself bears that.
  */
 static void
 fork_in_handler(int number)
@@ -273,7 +274,8 @@ fork_and_return(int number)
 	signal_soon();
 }
 
-/* The call in which the child came to be is over; whatever that was, the child starts from nothing. */
+/* The call in which the child came to be is over; whatever that was, the child starts from
+ * nothing. */
 static void
 leave_if_child(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A child of fork, however and whenever it is made: nobody is initialized there, every call says so, C_Initialize works, and
- * the parent notices nothing.
+ * A child of fork, however and whenever it is made: nobody is initialized there, every call says
+ * so, C_Initialize works, and the parent notices nothing.
  */
 #include "core/fork.h"
 
@@ -85,8 +85,8 @@ test_fork_with_a_module_that_notices(void **state)
 /* ---- without handlers ---- */
 
 /*
- * The proxy's tables are down as after fork(). A managed table's functions are the vendor's, until a call of ours finds out
- * that this is a child.
+ * The proxy's tables are down as after fork(). A managed table's functions are the vendor's, until
+ * a call of ours finds out that this is a child.
  */
 static int
 be_child_without_handlers(void *data)
@@ -306,8 +306,9 @@ fork_and_open(struct chaos *chaos, const struct chaos_visit *visit, void *data)
 }
 
 /*
- * A module forks inside C_CloseSession, and the child uses the proxy before the call returns there: the entry whose session
- * was being closed is the child's like all others, and is not given back twice.
+ * A module forks inside C_CloseSession, and the child uses the proxy before the call returns there:
+ * the entry whose session was being closed is the child's like all others, and is not given back
+ * twice.
  */
 static int
 close_and_fork(void *data)

@@ -111,7 +111,8 @@ assert_table_is_down(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session)
 	assert_rv(list->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
-/* Two consumers of the proxy, a managed table and an unmanaged caller, each of whom had a session. */
+/* Two consumers of the proxy, a managed table and an unmanaged caller, each of whom had a
+ * session. */
 static void
 heal_by(void (*notice)(CK_FUNCTION_LIST *list, CK_SLOT_ID slot))
 {
@@ -417,8 +418,8 @@ open_in_thread(void *data, unsigned i)
 }
 
 /*
- * It holds up the thread that noticed, and no other one tries at the same time. Who initializes meanwhile waits for it, but
- * not for ever, and finds it later.
+ * It holds up the thread that noticed, and no other one tries at the same time. Who initializes
+ * meanwhile waits for it, but not for ever, and finds it later.
  */
 static void
 test_restart_that_hangs(void **state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What happens inside a module's call: the module uses us itself, a consumer finalizes meanwhile, or the thread is
- * cancelled. Nothing hangs, and all counts are exact.
+ * What happens inside a module's call: the module uses us itself, a consumer finalizes meanwhile,
+ * or the thread is cancelled. Nothing hangs, and all counts are exact.
  */
 #include "core/core.h"
 
@@ -114,7 +114,8 @@ look_up_the_proxy(struct chaos *chaos, const struct chaos_visit *visit, void *da
 	return CKR_OK;
 }
 
-/* While the first look-up loads a module, that one looks up the proxy; here even for the same library. */
+/* While the first look-up loads a module, that one looks up the proxy; here even for the same
+ * library. */
 static void
 test_a_module_looks_up_the_proxy_while_loaded(void **state)
 {
@@ -219,7 +220,8 @@ open_late(void *data, unsigned i)
 	late->rv = late->list->C_OpenSession(0x11, CKF_SERIAL_SESSION, NULL, NULL, &session);
 }
 
-/* A consumer's C_Finalize comes while its C_OpenSession is inside the module: no session is left, and others go on. */
+/* A consumer's C_Finalize comes while its C_OpenSession is inside the module: no session is left,
+ * and others go on. */
 static void
 test_finalize_during_open(void **state)
 {
@@ -246,7 +248,8 @@ test_finalize_during_open(void **state)
 	assert_exact();
 }
 
-/* The last consumer goes while its call is inside: the module is finalized by who leaves it last. */
+/* The last consumer goes while its call is inside: the module is finalized by who leaves it
+ * last. */
 static void
 test_the_last_one_out_finalizes(void **state)
 {
@@ -390,7 +393,8 @@ test_cancelled_while_all_sessions_close(void **state)
 	assert_exact();
 }
 
-/* The last consumer goes while its call is inside, and then that is cancelled: the thread's end finalizes the module. */
+/* The last consumer goes while its call is inside, and then that is cancelled: the thread's end
+ * finalizes the module. */
 static void
 test_the_last_one_out_is_cancelled(void **state)
 {

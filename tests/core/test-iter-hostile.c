@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The iterator over a module that is made for this test: honest at first, and spoiled by one test after the other. What it
- * is asked for, and in which pieces, can be seen; what it answers must harm nobody. The sanitizers look too.
+ * The iterator over a module that is made for this test: honest at first, and spoiled by one test
+ * after the other. What it is asked for, and in which pieces, can be seen; what it answers must
+ * harm nobody. The sanitizers look too.
  */
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "core/core.h"
@@ -333,7 +334,8 @@ test_counts_of_objects_that_lie(void **state)
 	(void)state;
 	unsigned behaviors[] = {0, P11_KIT_ITER_BUSY_SESSIONS};
 
-	/* Each answer says that there are more than room was for; and never that there are no more. */
+	/* Each answer says that there are more than room was for; and never that there are no
+	 * more. */
 	for (size_t i = 0; i < 2; i++) {
 		P11KitIter *iter = iter_of(behaviors[i]);
 		mock.n_objects = 100;
@@ -781,7 +783,8 @@ other_types(CK_ATTRIBUTE *templ, CK_ULONG count, unsigned round, CK_RV rv)
 	return rv;
 }
 
-/* Bytes that were asked for as such are said to be an array of attributes in the end, of nowhere. */
+/* Bytes that were asked for as such are said to be an array of attributes in the end, of
+ * nowhere. */
 static CK_RV
 type_of_a_member_changes(CK_ATTRIBUTE *templ, CK_ULONG count, unsigned round, CK_RV rv)
 {
@@ -812,7 +815,8 @@ members_come_and_go(CK_ATTRIBUTE *templ, CK_ULONG count, unsigned round, CK_RV r
 }
 
 /*
- * Either the lie is found, and nothing changed, or it had no effect: what there is can be used and freed.
+ * Either the lie is found, and nothing changed, or it had no effect: what there is can be used and
+ * freed.
  */
 static void
 test_load_arrays_that_are_written_over(void **state)

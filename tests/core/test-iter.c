@@ -232,7 +232,8 @@ test_accessors(void **state)
 	assert_int_equal(a->sessions, 0);
 }
 
-/* The trust module's attributes have vendors' numbers, with all kinds of bits: trust(1) listed nothing. */
+/* The trust module's attributes have vendors' numbers, with all kinds of bits: trust(1) listed
+ * nothing. */
 static void
 test_a_vendors_attribute_is_no_array(void **state)
 {

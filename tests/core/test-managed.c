@@ -131,7 +131,8 @@ test_entries_are_the_modules_own(void **state)
 	check_table("chaos-nulls", N_ENTRIES);
 }
 
-/* Before the first C_Initialize they may be copied; what is ours says that nobody has initialized. */
+/* Before the first C_Initialize they may be copied; what is ours says that nobody has
+ * initialized. */
 static void
 test_copied_before_initialize(void **state)
 {
@@ -403,7 +404,8 @@ test_close_all_closes_ones_own_on_the_slot(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
-/* The token went, and with it its sessions: the module gives their handles to whoever opens next. */
+/* The token went, and with it its sessions: the module gives their handles to whoever opens
+ * next. */
 static void
 test_a_handle_that_the_module_uses_again(void **state)
 {
@@ -570,7 +572,8 @@ initialize_in_thread(void *data, unsigned i)
 	core_expect(list->C_Initialize(NULL) == CKR_OK);
 }
 
-/* Who starts it finds at the end that nobody has the table any more, and gives it back as it was. */
+/* Who starts it finds at the end that nobody has the table any more, and gives it back as it
+ * was. */
 static void
 test_released_while_it_is_started(void **state)
 {

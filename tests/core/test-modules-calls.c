@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The calls of p11-kit.h one by one: in which order modules are called and with what, which pointers
- * are taken, what becomes of the message.
+ * The calls of p11-kit.h one by one: in which order modules are called and with what, which
+ * pointers are taken, what becomes of the message.
  */
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #define P11_KIT_NO_DEPRECATIONS 1
@@ -317,8 +317,8 @@ DO(pin, p11_kit_pin_unref(p11_kit_pin_new_for_string("x")); (void)p11_kit_pin_re
 DO(iter, P11KitIter *iter = p11_kit_iter_new(NULL, 0); p11_kit_iter_begin(iter, (CK_FUNCTION_LIST *[]){NULL});
 	(void)p11_kit_iter_next(iter); p11_kit_iter_free(iter))
 /* clang-format on */
-CALLS(clear, load, load_all, release_all, load_one, get_name, get_filename, get_flags, for_name, option,
-      registered, registered_name, registered_to_name, registered_option, count, count_all);
+CALLS(clear, load, load_all, release_all, load_one, get_name, get_filename, get_flags, for_name,
+      option, registered, registered_name, registered_to_name, registered_option, count, count_all);
 CALLS(keep, initialize, finalize, initialize_one, error_text, broken, uri, pin, iter);
 
 /* What fails is told until a call that begins with an empty message; not each does. */

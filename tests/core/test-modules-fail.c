@@ -199,7 +199,8 @@ test_what_was_up_before_stays_up(void **state)
 	scene_free(scene);
 }
 
-/* One that is not critical is left out, and named, unless the caller says that all of them matter. */
+/* One that is not critical is left out, and named, unless the caller says that all of them
+ * matter. */
 static void
 test_failing_module_is_left_out(void **state)
 {
@@ -423,8 +424,8 @@ test_messages_belong_to_a_thread(void **state)
 
 /* ---- the proxy ---- */
 
-/* No configuration file may name it, since it would be one of its own modules. A program may load it
- * like any module. The last test: a list of the proxy is never released. */
+/* No configuration file may name it, since it would be one of its own modules. A program may load
+ * it like any module. The last test: a list of the proxy is never released. */
 static void
 test_proxy_as_a_module(void **state)
 {
@@ -458,7 +459,8 @@ test_proxy_as_a_module(void **state)
 	scene_free(scene);
 }
 
-/* Managed, unmanaged, and as the older functions load it: each sees the configured module, none ends it under the others. */
+/* Managed, unmanaged, and as the older functions load it: each sees the configured module, none
+ * ends it under the others. */
 static void
 test_proxy_as_a_module_in_every_way(void **state)
 {

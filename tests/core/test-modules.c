@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * p11_kit_modules_load() and p11_kit_module_load(): which modules a program gets, in which order, and
- * what the library tells about them. When something fails is in test-modules-fail.c.
+ * p11_kit_modules_load() and p11_kit_module_load(): which modules a program gets, in which order,
+ * and what the library tells about them. When something fails is in test-modules-fail.c.
  */
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #include "core/core.h"
@@ -279,8 +279,8 @@ n_slots_of_proxy(void)
 	return (unsigned)n;
 }
 
-/* B5: the name stands for everybody who comes through the proxy. The last test: a list of the proxy is
- * never released, and keeps the configuration as it is. */
+/* B5: the name stands for everybody who comes through the proxy. The last test: a list of the proxy
+ * is never released, and keeps the configuration as it is. */
 static void
 test_enabled_in_the_proxy_only(void **state)
 {

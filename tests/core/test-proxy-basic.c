@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One consumer of the proxy, from look-up to C_Finalize: what every other test of the core builds on. */
+/* One consumer of the proxy, from look-up to C_Finalize: what every other test of the core builds
+ * on. */
 #include "core/core.h"
 
 static void

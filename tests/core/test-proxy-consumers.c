@@ -177,7 +177,8 @@ test_initialize_is_counted(void **state)
 	assert_exact();
 }
 
-/* pReserved is for other modules, and is neither looked at nor handed on; mutexes come all or none. */
+/* pReserved is for other modules, and is neither looked at nor handed on; mutexes come all or
+ * none. */
 static void
 test_init_args(void **state)
 {

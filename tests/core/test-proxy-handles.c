@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Session handles of the proxy: each names one session, and when that is gone it names nothing, whatever the module does
- * with its own number meanwhile. And what a callback is told.
+ * Session handles of the proxy: each names one session, and when that is gone it names nothing,
+ * whatever the module does with its own number meanwhile. And what a callback is told.
  */
 #include "core/core.h"
 
@@ -178,7 +178,8 @@ test_a_refused_close_changes_nothing(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
-/* A module that opens a session and then says that it failed: its answer is ours, and no entry is left for it. */
+/* A module that opens a session and then says that it failed: its answer is ours, and no entry is
+ * left for it. */
 static void
 test_an_open_that_fails_late(void **state)
 {
@@ -345,7 +346,8 @@ test_closed_under_its_users(void **state)
 	crew_join(crew);
 	assert_int_equal(core_n_wrong, 0);
 	assert_ok(use.list->C_Finalize(NULL));
-	/* A call that found the session just before it was closed may come too late, as it may directly. */
+	/* A call that found the session just before it was closed may come too late, as it may
+	 * directly. */
 	a->bad_sessions = 0;
 	assert_true(chaos_is_exact(a));
 }

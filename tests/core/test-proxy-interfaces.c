@@ -13,7 +13,8 @@
 typedef CK_RV (*any_entry)(CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG,
 			   CK_ULONG, CK_ULONG, CK_ULONG);
 
-/* A list as an array: the version, which is padded to a word, then the functions in the order of the calls. */
+/* A list as an array: the version, which is padded to a word, then the functions in the order of
+ * the calls. */
 static any_entry
 entry_of(const void *list, unsigned call)
 {

@@ -133,7 +133,8 @@ test_slot_base_of_a_disabled_module(void **state)
 	assert_ok(list->C_Finalize(NULL));
 }
 
-/* Bases that overlap, or end beyond all numbers: a running number, and a message that names them. */
+/* Bases that overlap, or end beyond all numbers: a running number, and a message that names
+ * them. */
 static void
 test_slot_base_that_cannot_be(void **state)
 {

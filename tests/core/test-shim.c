@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A file that holds one module: its name is the file's, its slot ids and C_GetInfo are its own, and it shares like the
- * proxy. Each test makes copies of the template, as "p11-kit shim" does.
+ * A file that holds one module: its name is the file's, its slot ids and C_GetInfo are its own, and
+ * it shares like the proxy. Each test makes copies of the template, as "p11-kit shim" does.
  */
 #include "core/fork.h"
 
@@ -92,7 +92,8 @@ test_it_is_its_module(void **state)
 	assert_true(chaos_is_exact(a));
 }
 
-/* With the proxy, a managed table, and a second copy of the file: the module is initialized once. */
+/* With the proxy, a managed table, and a second copy of the file: the module is initialized
+ * once. */
 static void
 test_it_shares(void **state)
 {
@@ -138,7 +139,8 @@ test_events(void **state)
 	assert_ok(list->C_Finalize(NULL));
 }
 
-/* An answer, and a message with a remedy: nobody's name, the template's own, a module that is not for this program. */
+/* An answer, and a message with a remedy: nobody's name, the template's own, a module that is not
+ * for this program. */
 static void
 test_no_module_of_that_name(void **state)
 {

@@ -491,7 +491,8 @@ load_slowly(void *data, unsigned i)
 	core_expect(p11_kit_module_load(data, 0) == NULL);
 }
 
-/* The dynamic linker's lock is held meanwhile: who starts a module that is loaded does not want it. */
+/* The dynamic linker's lock is held meanwhile: who starts a module that is loaded does not want
+ * it. */
 static void
 test_start_while_another_file_is_loaded(void **state)
 {

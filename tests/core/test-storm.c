@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A storm: eight threads, each of which is a consumer that comes, signs and goes, again and again for
- * some seconds: through the proxy, with managed modules, or with the modules' own lists. Each signature
- * tells which module, slot and session made it. Nobody may ever meet another's session, and in the
- * end every module was started as often as stopped.
+ * A storm: eight threads, each of which is a consumer that comes, signs and goes, again and again
+ * for some seconds: through the proxy, with managed modules, or with the modules' own lists. Each
+ * signature tells which module, slot and session made it. Nobody may ever meet another's session,
+ * and in the end every module was started as often as stopped.
  *
  * P11_STORM_SEED makes another storm, P11_STORM_SECONDS a longer one.
  */

@@ -178,7 +178,8 @@ start_ring(void *ignored, unsigned i)
 		core_expect(p11_kit_finalize_module(ring[i % 2]) == CKR_OK);
 }
 
-/* Each wants the other inside its own C_Initialize: somebody is refused, and nobody waits for ever. */
+/* Each wants the other inside its own C_Initialize: somebody is refused, and nobody waits for
+ * ever. */
 static void
 test_modules_that_need_each_other(void **state)
 {

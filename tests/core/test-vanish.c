@@ -148,7 +148,8 @@ test_token_that_vanishes(void **state)
 	end();
 }
 
-/* Whatever the module answers to C_CloseSession is the consumer's; a session that is gone is gone. */
+/* Whatever the module answers to C_CloseSession is the consumer's; a session that is gone is
+ * gone. */
 static void
 test_close_that_fails(void **state)
 {

@@ -182,8 +182,8 @@ fake_find_objects_final(CK_SESSION_HANDLE session)
 }
 
 /*
- * Into memory of `room` bytes: letters of the input, or attributes of any type, size and place. Only those of a template
- * have memory that the iterator gave.
+ * Into memory of `room` bytes: letters of the input, or attributes of any type, size and place.
+ * Only those of a template have memory that the iterator gave.
  */
 static void
 write_value(void *value, CK_ULONG room, bool is_template)

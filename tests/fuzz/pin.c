@@ -2,7 +2,8 @@
 /*
  * The first line of the input says how read() behaves, one letter a call: a digit is the number of
  * bytes that it gives at most, 'i' is EINTR, 'e' is EIO; after the last letter it is as usual. The
- * rest is the PIN file. It is read byte for byte, or not at all. Linked with --wrap=open64,--wrap=read.
+ * rest is the PIN file. It is read byte for byte, or not at all. Linked with
+ * --wrap=open64,--wrap=read.
  */
 #include "fuzz.h"
 

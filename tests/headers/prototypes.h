@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The public API once more, written down from what programs are compiled against: a declaration here that differs from
- * the header's is an error. test-headers.py compiles this behind all headers, and sees that no exported function is
- * missing.
+ * The public API once more, written down from what programs are compiled against: a declaration
+ * here that differs from the header's is an error. test-headers.py compiles this behind all
+ * headers, and sees that no exported function is missing.
  */
 
 /* p11-kit.h */
@@ -31,9 +31,11 @@ void p11_kit_be_quiet(void);
 void p11_kit_be_loud(void);
 const char *p11_kit_message(void);
 void p11_kit_set_progname(const char *);
-void p11_kit_override_system_files(const char *, const char *, const char *, const char *, const char *);
-_Static_assert(P11_KIT_MODULE_UNMANAGED == 1 && P11_KIT_MODULE_CRITICAL == 2 && P11_KIT_MODULE_TRUSTED == 4 &&
-		       P11_KIT_MODULE_VERBOSE == 8 && P11_KIT_MODULE_MASK == 15,
+void p11_kit_override_system_files(const char *, const char *, const char *, const char *,
+				   const char *);
+_Static_assert(P11_KIT_MODULE_UNMANAGED == 1 && P11_KIT_MODULE_CRITICAL == 2 &&
+		       P11_KIT_MODULE_TRUSTED == 4 && P11_KIT_MODULE_VERBOSE == 8 &&
+		       P11_KIT_MODULE_MASK == 15,
 	       "flags of modules");
 
 /* deprecated.h */
@@ -86,13 +88,15 @@ int p11_kit_uri_format(P11KitUri *, P11KitUriType, char **);
 int p11_kit_uri_parse(const char *, P11KitUriType, P11KitUri *);
 const char *p11_kit_uri_message(int);
 _Static_assert(sizeof(P11_KIT_URI_SCHEME) == 7 && P11_KIT_URI_SCHEME_LEN == 6, "the scheme");
-_Static_assert(P11_KIT_URI_OK == 0 && P11_KIT_URI_UNEXPECTED == -1 && P11_KIT_URI_BAD_SCHEME == -2 &&
-		       P11_KIT_URI_BAD_ENCODING == -3 && P11_KIT_URI_BAD_SYNTAX == -4 && P11_KIT_URI_BAD_VERSION == -5 &&
+_Static_assert(P11_KIT_URI_OK == 0 && P11_KIT_URI_UNEXPECTED == -1 &&
+		       P11_KIT_URI_BAD_SCHEME == -2 && P11_KIT_URI_BAD_ENCODING == -3 &&
+		       P11_KIT_URI_BAD_SYNTAX == -4 && P11_KIT_URI_BAD_VERSION == -5 &&
 		       P11_KIT_URI_NOT_FOUND == -6 && P11_KIT_URI_NO_MEMORY == -1,
 	       "results");
-_Static_assert(P11_KIT_URI_FOR_OBJECT == 2 && P11_KIT_URI_FOR_TOKEN == 4 && P11_KIT_URI_FOR_MODULE == 8 &&
-		       P11_KIT_URI_FOR_MODULE_WITH_VERSION == 0x18 && P11_KIT_URI_FOR_SLOT == 0x20 &&
-		       P11_KIT_URI_FOR_OBJECT_ON_TOKEN == 6 && P11_KIT_URI_FOR_OBJECT_ON_TOKEN_AND_MODULE == 14 &&
+_Static_assert(P11_KIT_URI_FOR_OBJECT == 2 && P11_KIT_URI_FOR_TOKEN == 4 &&
+		       P11_KIT_URI_FOR_MODULE == 8 && P11_KIT_URI_FOR_MODULE_WITH_VERSION == 0x18 &&
+		       P11_KIT_URI_FOR_SLOT == 0x20 && P11_KIT_URI_FOR_OBJECT_ON_TOKEN == 6 &&
+		       P11_KIT_URI_FOR_OBJECT_ON_TOKEN_AND_MODULE == 14 &&
 		       P11_KIT_URI_FOR_ANY == 0xffff,
 	       "types");
 extern P11KitUriResult use_result;
@@ -124,13 +128,14 @@ CK_RV p11_kit_iter_get_attributes(P11KitIter *, CK_ATTRIBUTE *, CK_ULONG);
 CK_RV p11_kit_iter_load_attributes(P11KitIter *, CK_ATTRIBUTE *, CK_ULONG);
 CK_SESSION_HANDLE p11_kit_iter_keep_session(P11KitIter *);
 CK_RV p11_kit_iter_destroy_object(P11KitIter *);
-_Static_assert(P11_KIT_ITER_KIND_MODULE == 0 && P11_KIT_ITER_KIND_SLOT == 1 && P11_KIT_ITER_KIND_TOKEN == 2 &&
-		       P11_KIT_ITER_KIND_OBJECT == 3 && P11_KIT_ITER_KIND_SESSION == 4 && P11_KIT_ITER_KIND_UNKNOWN == -1,
+_Static_assert(P11_KIT_ITER_KIND_MODULE == 0 && P11_KIT_ITER_KIND_SLOT == 1 &&
+		       P11_KIT_ITER_KIND_TOKEN == 2 && P11_KIT_ITER_KIND_OBJECT == 3 &&
+		       P11_KIT_ITER_KIND_SESSION == 4 && P11_KIT_ITER_KIND_UNKNOWN == -1,
 	       "kinds");
-_Static_assert(P11_KIT_ITER_BUSY_SESSIONS == 2 && P11_KIT_ITER_WANT_WRITABLE == 4 && P11_KIT_ITER_WITH_MODULES == 8 &&
-		       P11_KIT_ITER_WITH_SLOTS == 16 && P11_KIT_ITER_WITH_TOKENS == 32 &&
-		       P11_KIT_ITER_WITHOUT_OBJECTS == 64 && P11_KIT_ITER_WITH_LOGIN == 128 &&
-		       P11_KIT_ITER_WITH_SESSIONS == 256,
+_Static_assert(P11_KIT_ITER_BUSY_SESSIONS == 2 && P11_KIT_ITER_WANT_WRITABLE == 4 &&
+		       P11_KIT_ITER_WITH_MODULES == 8 && P11_KIT_ITER_WITH_SLOTS == 16 &&
+		       P11_KIT_ITER_WITH_TOKENS == 32 && P11_KIT_ITER_WITHOUT_OBJECTS == 64 &&
+		       P11_KIT_ITER_WITH_LOGIN == 128 && P11_KIT_ITER_WITH_SESSIONS == 256,
 	       "behaviours");
 
 /* pin.h */
@@ -150,7 +155,8 @@ size_t p11_kit_pin_get_length(P11KitPin *);
 int p11_kit_pin_register_callback(const char *, pin_callback *, void *, void (*)(void *));
 void p11_kit_pin_unregister_callback(const char *, pin_callback *, void *);
 P11KitPin *p11_kit_pin_request(const char *, P11KitUri *, const char *, P11KitPinFlags);
-P11KitPin *p11_kit_pin_file_callback(const char *, P11KitUri *, const char *, P11KitPinFlags, void *);
+P11KitPin *p11_kit_pin_file_callback(const char *, P11KitUri *, const char *, P11KitPinFlags,
+				     void *);
 _Static_assert(P11_KIT_PIN_FLAGS_USER_LOGIN == 1 && P11_KIT_PIN_FLAGS_SO_LOGIN == 2 &&
 		       P11_KIT_PIN_FLAGS_CONTEXT_LOGIN == 4 && P11_KIT_PIN_FLAGS_RETRY == 8 &&
 		       P11_KIT_PIN_FLAGS_MANY_TRIES == 16 && P11_KIT_PIN_FLAGS_FINAL_TRY == 32,
@@ -164,7 +170,9 @@ int p11_kit_remote_serve_tokens(const char **, size_t, CK_FUNCTION_LIST *, int, 
 
 /* version.h */
 int p11_kit_check_version(int, int, int);
-_Static_assert(P11_KIT_VERSION_MAJOR >= 0 && P11_KIT_VERSION_MINOR >= 0 && P11_KIT_VERSION_MICRO >= 0, "the version");
+_Static_assert(P11_KIT_VERSION_MAJOR >= 0 && P11_KIT_VERSION_MINOR >= 0 &&
+		       P11_KIT_VERSION_MICRO >= 0,
+	       "the version");
 #if !P11_KIT_CHECK_VERSION(0, 26, 4) || P11_KIT_CHECK_VERSION(1000, 0, 0)
 #error "P11_KIT_CHECK_VERSION"
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a program of GNOME's does with a token: GIO's TLS certificate of a pkcs11: URI. GIO loads glib-networking for it,
- * which uses GnuTLS, which uses libp11-kit.
+ * What a program of GNOME's does with a token: GIO's TLS certificate of a pkcs11: URI. GIO loads
+ * glib-networking for it, which uses GnuTLS, which uses libp11-kit.
  *
  * usage: gio-certificate URI
  *

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A program that runs while the packages are exchanged under it: it uses the modules through the library that is
- * installed when it starts, says "ready", and when a line comes on stdin it loads the proxy that is installed then.
+ * A program that runs while the packages are exchanged under it: it uses the modules through the
+ * library that is installed when it starts, says "ready", and when a line comes on stdin it loads
+ * the proxy that is installed then.
  *
  * usage: late LIBRARY PROXY
  *
- * Prints "token LABEL" for each token that the proxy shows, and whether its own session of before is still there. Knows
- * both libraries by dlsym() alone, since it is run with one that it was not linked to.
+ * Prints "token LABEL" for each token that the proxy shows, and whether its own session of before
+ * is still there. Knows both libraries by dlsym() alone, since it is run with one that it was not
+ * linked to.
  */
 #include <p11-kit/p11-kit.h>
 

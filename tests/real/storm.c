@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The storm of tests/core on a real token: threads come as consumers of the proxy, of managed modules or
- * of the module's own list, sign, and go, while the others go on. The first failure or wrong signature
- * ends the program with 1.
+ * The storm of tests/core on a real token: threads come as consumers of the proxy, of managed
+ * modules or of the module's own list, sign, and go, while the others go on. The first failure or
+ * wrong signature ends the program with 1.
  *
  *	storm [SECONDS]
  *
- * From the environment: P11_PROXY, P11_MODULE (the token's own module), P11_TOKEN, P11_KEY, P11_PIN,
- * P11_DATA, and P11_SIGNATURE, a file with the signature that is expected.
+ * From the environment: P11_PROXY, P11_MODULE (the token's own module), P11_TOKEN, P11_KEY,
+ * P11_PIN, P11_DATA, and P11_SIGNATURE, a file with the signature that is expected.
  */
 #define P11_KIT_NO_DEPRECATIONS 1
 #include "p11-kit/p11-kit.h"

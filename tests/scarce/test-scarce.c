@@ -471,8 +471,9 @@ pins(void)
 /* ---- running them ---- */
 
 /*
- * A function table that was handed out is kept for the next consumer, so a step that is done twice may leave one more. A
- * whole configuration that nobody lets go of is many more, and what nobody can find any more a leak checker tells.
+ * A function table that was handed out is kept for the next consumer, so a step that is done twice
+ * may leave one more. A whole configuration that nobody lets go of is many more, and what nobody
+ * can find any more a leak checker tells.
  */
 #define MAX_MORE_BLOCKS 3
 

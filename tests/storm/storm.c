@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A storm: consumers of every kind come and go in threads, sign, and fork, while two of their three
- * modules fail, sleep, hang, lose and regain slots, and are finalized by strangers. The third module
- * is well all the time, and whoever uses it must notice nothing. At the end every count is exact,
- * and neither memory nor descriptors have grown.
+ * modules fail, sleep, hang, lose and regain slots, and are finalized by strangers. The third
+ * module is well all the time, and whoever uses it must notice nothing. At the end every count is
+ * exact, and neither memory nor descriptors have grown.
  *
  *	storm [SECONDS [SEED]]
  *
@@ -24,7 +24,8 @@
 #define N_SIGNATURES 8
 #define CHILD_SECONDS 60
 
-/* Growth in KiB and descriptors that is no leak: allocators keep what they had at the worst moment. */
+/* Growth in KiB and descriptors that is no leak: allocators keep what they had at the worst
+ * moment. */
 #define GROWTH_KIB 4096
 
 static struct scene *scene;
@@ -212,7 +213,8 @@ be_unmanaged_consumer(struct dice *dice)
 
 /* ---- children ---- */
 
-/* A child knows nobody: all is down, and it can start anew, whatever the parent's threads were at. */
+/* A child knows nobody: all is down, and it can start anew, whatever the parent's threads were
+ * at. */
 static int
 be_child(void *data)
 {

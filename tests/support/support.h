@@ -82,8 +82,9 @@ struct crew *crew_start(unsigned n, void (*work)(void *data, unsigned i), void *
 void crew_join(struct crew *crew); /* and frees it */
 
 /*
- * Whether ./check runs the program in an emulator (P11_EMULATED), since the kernel runs none of that kind: that one does not
- * execute other programs, and its madvise() only says that it has wiped a child's page.
+ * Whether ./check runs the program in an emulator (P11_EMULATED), since the kernel runs none of
+ * that kind: that one does not execute other programs, and its madvise() only says that it has
+ * wiped a child's page.
  */
 bool support_is_emulated(void);
 
@@ -92,8 +93,8 @@ unsigned long support_resident_kib(void);
 unsigned support_n_threads(void);
 
 /*
- * ThreadSanitizer cannot follow some things that tests do on purpose: fork() in a signal handler, vfork(), a mutex that is
- * unlocked though nobody locked it. Such a test is left out there.
+ * ThreadSanitizer cannot follow some things that tests do on purpose: fork() in a signal handler,
+ * vfork(), a mutex that is unlocked though nobody locked it. Such a test is left out there.
  */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -108,8 +109,9 @@ unsigned support_n_threads(void);
 #endif
 
 /*
- * AddressSanitizer's allocator holds no lock over fork(): a child made while another thread is inside it hangs in its first
- * malloc(). A test whose child allocates, and whose threads do meanwhile, is left out there; it runs in all other builds.
+ * AddressSanitizer's allocator holds no lock over fork(): a child made while another thread is
+ * inside it hangs in its first malloc(). A test whose child allocates, and whose threads do
+ * meanwhile, is left out there; it runs in all other builds.
  */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

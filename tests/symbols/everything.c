@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A program that calls every function which Debian's libp11-kit.so.0 exports, and prints what came of it as far as every
- * library must answer the same. test-debian.py builds it with Debian's headers and library and with ours, runs each on
- * both, and compares. So it uses nothing that Debian 12's headers lack, and needs no other file of this tree.
+ * A program that calls every function which Debian's libp11-kit.so.0 exports, and prints what came
+ * of it as far as every library must answer the same. test-debian.py builds it with Debian's headers
+ * and library and with ours, runs each on both, and compares. So it uses nothing that Debian 12's
+ * headers lack, and needs no other file of this tree.
  *
- *	everything FOLDER MODULE	FOLDER has system.conf and modules/any.module, MODULE is the file that it names
+ *	everything FOLDER MODULE
+ *
+ * FOLDER has system.conf and modules/any.module, MODULE is the file that it names.
  */
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #define P11_KIT_NO_DEPRECATIONS 1

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The library in a build that tries to break itself (meson.build): the pool has two contexts, so consumers share function
- * tables all the time, or get none; the table of sessions has room for 28, and a handle is another session's again after
- * three uses. The modules do their part: inside each call they use us, as a consumer that comes, opens a session, signs and
- * goes; and inside these calls once more.
+ * The library in a build that tries to break itself (meson.build): the pool has two contexts, so
+ * consumers share function tables all the time, or get none; the table of sessions has room for 28,
+ * and a handle is another session's again after three uses. The modules do their part: inside each
+ * call they use us, as a consumer that comes, opens a session, signs and goes; and inside these
+ * calls once more.
  */
 #define P11_KIT_NO_DEPRECATIONS 1
 #include "core/core.h"
@@ -54,8 +55,9 @@ struct place {
 };
 
 /*
- * Two bits of generation cannot tell a session from the third one after it. So where a thread is interrupted in the midst of
- * looking for a session of the proxy, it may come out at another one: now and then, and only if there are several threads.
+ * Two bits of generation cannot tell a session from the third one after it. So where a thread is
+ * interrupted in the midst of looking for a session of the proxy, it may come out at another one:
+ * now and then, and only if there are several threads.
  */
 static void
 stray(const struct place *place)
