@@ -102,7 +102,7 @@ p11_instance_number(const struct p11_instance *instance)
 	return (unsigned)(instance - p11_instances);
 }
 
-/* ---- proxy/lookup.c ---- */
+/* ---- proxy/links.c ---- */
 
 /*
  * Brings the instance's links up to what is configured now; it must be down. With `strict`, a
