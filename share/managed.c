@@ -76,8 +76,7 @@ close_noted(struct managed *managed, struct p11_module *module, struct p11_note 
 	}
 	if (generation != p11_fork_generation())
 		rv = CKR_CRYPTOKI_NOT_INITIALIZED; /* the module forked, and this is the child */
-	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED || p11_session_is_gone(rv) ||
-	    atomic_load(&managed->owner) != owner)
+	if (p11_session_is_gone(rv) || atomic_load(&managed->owner) != owner)
 		p11_note_free(note);
 	else
 		p11_notes_restore(&p11_shared_of(module)->notes, note);

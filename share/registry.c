@@ -320,8 +320,22 @@ open_configured(const struct p11_config *config, struct p11_module **module)
 	return rv == CKR_OK ? rv : say_where(config, rv);
 }
 
-/* Loads the module of the i-th file, unless it is loaded. On success it is attached to the reading.
- */
+/* What is ours, and what another file of this reading names as well, keeps its own description. */
+static CK_RV
+open_and_describe(struct reading *reading, size_t i, bool verbose, struct p11_module **out)
+{
+	const struct p11_config *config = reading->set->modules[i];
+	CK_RV rv = open_configured(config, out);
+
+	if (rv != CKR_OK || (*out)->is_ours || name_of_twin(reading, i, *out))
+		return rv;
+	rv = describe(*out, config, verbose);
+	if (rv != CKR_OK)
+		p11_module_unref(*out);
+	return rv;
+}
+
+/* Loads the module of the i-th file, unless it is loaded. On success the reading holds it. */
 static CK_RV
 attach(struct reading *reading, size_t i, bool verbose)
 {
@@ -331,7 +345,7 @@ attach(struct reading *reading, size_t i, bool verbose)
 	if (atomic_load(&reading->modules[i].attached))
 		return CKR_OK;
 
-	CK_RV rv = open_configured(config, &module);
+	CK_RV rv = open_and_describe(reading, i, verbose, &module);
 	atomic_store(&reading->modules[i].has_failed, rv != CKR_OK);
 	if (rv != CKR_OK)
 		return rv;
@@ -342,11 +356,6 @@ attach(struct reading *reading, size_t i, bool verbose)
 			"module %s: %s is p11-kit itself, which cannot be one of its own modules; "
 			"remove the file, or name the vendor's module",
 			p11_config_name(config), p11_config_where(config, "module"));
-	}
-	if (!name_of_twin(reading, i, module) &&
-	    (rv = describe(module, config, verbose)) != CKR_OK) {
-		p11_module_unref(module);
-		return rv;
 	}
 	atomic_store(&reading->modules[i].size, size_of_file(p11_config_module_path(config)));
 	if (atomic_compare_exchange_strong(&reading->modules[i].attached, &nobody, module))
