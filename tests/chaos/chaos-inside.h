@@ -30,6 +30,7 @@ struct visit {
 	CK_OBJECT_HANDLE *objects[2];    /* where it returns handles of objects, or NULL */
 	struct chaos_session *session;   /* of the first argument; set by visit_begin() */
 	struct chaos_slot *slot;         /* likewise, also of the session */
+	uint64_t life;                   /* in which it began */
 	const struct chaos_fault *fault; /* that visit_end() must finish, or NULL */
 	bool noted;                      /* whether the counters know of it */
 };
@@ -72,6 +73,7 @@ bool chaos_command(const char *text);
 struct chaos_slot *token_slot(uint64_t id);
 struct chaos_session *token_session(uint64_t handle);
 bool token_is_up(void);
+uint64_t token_life(void);
 bool token_drop(void);
 void token_end_sessions(struct chaos_slot *slot);
 void token_reset(void);

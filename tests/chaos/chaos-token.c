@@ -6,6 +6,7 @@
  */
 #include "chaos-behave.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@ enum session_state {
 
 static struct {
 	_Atomic(int) pid;          /* that initialized us; 0: nobody */
+	_Atomic(int) changing;     /* the process that begins or ends a life just now, or 0 */
+	_Atomic(uint64_t) life;    /* which one this is */
 	_Atomic(uint64_t) counted; /* sessions opened since C_Initialize */
 	_Atomic(uint64_t) serial;  /* sessions opened ever */
 	_Atomic(uint64_t) numbers[N_NUMBERS / 64];
@@ -285,15 +288,45 @@ forget_sessions(void)
 	token.counted = 0;
 }
 
+/* Nobody begins a life before the last one is all over. What a parent's thread held is nobody's in a child. */
+static void
+life_change(void)
+{
+	int self = getpid(), holder = 0;
+
+	while (!atomic_compare_exchange_weak(&token.changing, &holder, self)) {
+		if (holder == self) {
+			sched_yield();
+			holder = 0;
+		}
+	}
+}
+
+static void
+life_changed(void)
+{
+	token.changing = 0;
+}
+
+uint64_t
+token_life(void)
+{
+	return token.life;
+}
+
 bool
 token_drop(void)
 {
-	if (!token.pid)
-		return false;
-	token.pid = 0;
-	chaos.up = 0;
-	forget_sessions();
-	return true;
+	life_change();
+	bool was_up = token.pid != 0;
+	if (was_up) {
+		token.life++;
+		token.pid = 0;
+		chaos.up = 0;
+		forget_sessions();
+	}
+	life_changed();
+	return was_up;
 }
 
 void
@@ -357,14 +390,15 @@ behave_C_Initialize(struct visit *visit, CK_VOID_PTR init_args)
 	CK_RV rv = note_args(init_args);
 	if (rv != CKR_OK)
 		return rv;
-	if (token_is_up())
-		return CKR_CRYPTOKI_ALREADY_INITIALIZED;
-	int old = token.pid;
-	forget_sessions();
-	if (!atomic_compare_exchange_strong(&token.pid, &old, getpid()))
-		return CKR_CRYPTOKI_ALREADY_INITIALIZED;
-	chaos.up = 1;
-	return CKR_OK;
+	life_change();
+	bool was_up = token_is_up();
+	if (!was_up) {
+		forget_sessions();
+		token.pid = getpid();
+		chaos.up = 1;
+	}
+	life_changed();
+	return was_up ? CKR_CRYPTOKI_ALREADY_INITIALIZED : CKR_OK;
 }
 
 CK_RV

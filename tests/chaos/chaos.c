@@ -189,6 +189,7 @@ visit_begin(struct visit *visit)
 {
 	if (engine.awake != 2)
 		chaos_wake();
+	visit->life = token_life();
 	look_up(visit);
 	if (atomic_load_explicit(&chaos.counting, memory_order_relaxed))
 		note_begin(visit);
@@ -207,6 +208,9 @@ visit_end(struct visit *visit, CK_RV rv)
 {
 	const struct chaos_fault *fault = visit->fault;
 
+	/* What it did with a session that was ended meanwhile may be another session's by now. */
+	if (visit->first == CHAOS_FIRST_SESSION && rv == CKR_OK && visit->life != token_life())
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (fault && fault->over && visit->count)
 		*visit->count += fault->over;
 	if (fault && fault->late && fault->rv)
