@@ -124,8 +124,11 @@ wait_for() {
 	fail "$waited_for did not come"
 }
 
+# By TCP, where it is in state 0A, or by UDP, 07.
 listens() {
-	grep -qi "^ *[0-9]*: [0-9a-f]*:$(printf %04X "$1") [0-9a-f:]* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
+	port=$(printf %04X "$1")
+	grep -qi "^ *[0-9]*: [0-9a-f]*:$port [0-9a-f:]* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null ||
+		grep -qi "^ *[0-9]*: [0-9a-f]*:$port [0-9a-f:]* 07 " /proc/net/udp /proc/net/udp6 2>/dev/null
 }
 
 # serve LOG PROGRAM ARGUMENT...: starts a server in the background and waits until it listens; it is ended with the test.
