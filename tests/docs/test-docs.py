@@ -17,7 +17,7 @@ WRITTEN_PAGES = ["p11-kit.8", "p11-kit-proxy.7", "pkcs11.conf.5"]
 MAN_PAGES = ["libp11-kit.3", *WRITTEN_PAGES]  # the first is made from the headers, see test-api.py
 MARKDOWN = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md",
             "docs/compatibility.md", "docs/containment.md", "docs/model/README.md", "docs/moving-over.md",
-            "docs/manual/users.md", "docs/packaging.md"]
+            "docs/manual/developers.md", "docs/manual/users.md", "docs/packaging.md"]
 ROOMS = ["base", "pkcs11", "config", "module", "share", "proxy", "api", "doors", "cli"]
 SPDX = "SPDX-License-Identifier: BSD-3-Clause"
 # Settings of the library that people may use; others (HOME, XDG_...) are the system's.
