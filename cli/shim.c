@@ -2,7 +2,8 @@
 /*
  * A shim is a copy of the template, and no link: programs such as ssh-agent resolve links, and the
  * template would then be asked for a module of its own name. The copy appears whole or not at all,
- * since programs may load it at any moment.
+ * since programs may load it at any moment. What is no shim, such as the vendor's file in a folder
+ * that was named by mistake, is neither replaced nor removed.
  */
 #include "shim.h"
 
@@ -17,6 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MAX_SHIM_SIZE (1 << 20) /* in bytes: what is larger is no shim */
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 
@@ -51,6 +54,43 @@ is_name(const char *name)
 				       "0123456789_-.";
 
 	return name[0] != '\0' && !strchr("_-.", name[0]) && strspn(name, alphabet) == strlen(name);
+}
+
+/* A regular file with the mark of the template in it. */
+static bool
+has_mark(int file)
+{
+	static const char mark[] = P11_SHIM_MARK;
+	struct stat status;
+	size_t length = 0;
+	ssize_t n = 0;
+
+	if (fstat(file, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size > MAX_SHIM_SIZE)
+		return false;
+	char *bytes = malloc(MAX_SHIM_SIZE);
+	while (bytes && (n = read(file, bytes + length, MAX_SHIM_SIZE - length)) > 0)
+		length += (size_t)n;
+	bool found = bytes && n == 0 && memmem(bytes, length, mark, strlen(mark));
+	free(bytes);
+	return found;
+}
+
+/* False, with a message: there is something else. No file at all is fine. */
+static bool
+may_touch(const char *path)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (file < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return true;
+	bool is_shim = file >= 0 && has_mark(file);
+	if (file >= 0)
+		close(file);
+	if (!is_shim)
+		fprintf(stderr,
+			"p11-kit: %s: it was not made by \"p11-kit shim\", and is left as it is\n",
+			path);
+	return is_shim;
 }
 
 static bool
@@ -132,6 +172,8 @@ make_or_remove(const struct request *request, const char *name)
 		errno = ENAMETOOLONG;
 		return fail("cannot be written", request->folder);
 	}
+	if (!may_touch(path))
+		return EXIT_FAILED;
 	if (request->remove)
 		return unlink(path) == 0 ? EXIT_DONE : fail("cannot be removed", path);
 	if (!make_folder(request->folder))
@@ -154,18 +196,20 @@ make_named(const struct request *request, CK_FUNCTION_LIST **modules, const char
 	return make_or_remove(request, name);
 }
 
+/* One that cannot be made does not keep the others from it. */
 static int
 make_all(const struct request *request, CK_FUNCTION_LIST **modules)
 {
-	int code = EXIT_DONE;
+	int worst = EXIT_DONE;
 
-	for (CK_FUNCTION_LIST **module = modules; *module && code == EXIT_DONE; module++) {
+	for (CK_FUNCTION_LIST **module = modules; *module; module++) {
 		char *name = p11_kit_module_get_name(*module);
-		if (name)
-			code = make_or_remove(request, name);
+		int code = name ? make_or_remove(request, name) : EXIT_DONE;
+		if (code > worst)
+			worst = code;
 		free(name);
 	}
-	return code;
+	return worst;
 }
 
 static int

@@ -51,13 +51,14 @@ door_function(void)
 
 #ifdef P11_SHIM
 /* The name of this file, which is that of the module: the library copies it. Links are not
- * resolved, since it was loaded by this name. */
+ * resolved, since it was loaded by this name. By the mark, which is found by its address, a shim is
+ * known to who makes and removes shims. */
 static const char *
 module_name(char name[P11_DOOR_NAME_SIZE])
 {
-	static const char mine;
+	static const char mark[] = P11_SHIM_MARK;
 	Dl_info info;
-	const char *path = dladdr(&mine, &info) && info.dli_fname ? info.dli_fname : "";
+	const char *path = dladdr(mark, &info) && info.dli_fname ? info.dli_fname : "";
 	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
 	size_t length = strlen(file);
 

@@ -5,8 +5,10 @@
 usage: test-cli.py P11-KIT VERSION
 """
 
+import os
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PROGRAM, VERSION = sys.argv[1:3]
@@ -65,6 +67,20 @@ class Command(unittest.TestCase):
             with self.subTest(command=command):
                 self.assert_refused(f"not have the command yet: {command}", command)
         self.assert_refused("not have the command yet: list-modules", "-l")
+
+    def test_no_file_but_a_shim_is_removed(self):
+        """In a folder that was named by mistake lie the vendors' own files."""
+        with tempfile.TemporaryDirectory(prefix="p11-cli-") as folder:
+            path = os.path.join(folder, "vendor.so")
+            with open(path, "wb") as file:
+                file.write(bytes(range(256)) * 100)
+            os.symlink("vendor.so", os.path.join(folder, "link.so"))
+            os.mkfifo(os.path.join(folder, "pipe.so"))
+            for name in ["vendor", "link", "pipe"]:
+                result = run("shim", "--dir=" + folder, "--remove", name)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                self.assertRegex(result.stderr, rf"\Ap11-kit: [^\n]*/{name}\.so: it was not made by [^\n]+\n\Z")
+            self.assertEqual(sorted(os.listdir(folder)), ["link.so", "pipe.so", "vendor.so"])
 
     def test_what_follows_the_command_belongs_to_it(self):
         self.assert_refused("list-tokens", "list-tokens", "--version", "--help", "-x")

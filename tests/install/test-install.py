@@ -156,6 +156,7 @@ class Install(unittest.TestCase):
 
         self.assertEqual(self.shim("--dir=" + self.folder, "--all").returncode, 0)
         self.assertTrue(os.path.isfile(os.path.join(self.folder, "soft.so")))
+        self.assert_only_shims_are_replaced(modules, made)
         self.assert_refused(1, "no module 'nobody'", "nobody")
         self.assert_refused(2, "no name of a module", "../soft")
         self.assert_refused(2, "usage", "--all", "soft")
@@ -164,6 +165,23 @@ class Install(unittest.TestCase):
         self.assertFalse(os.path.exists(made))
         self.assert_refused(1, made, "--remove", "soft")
         self.assertTrue(self.shim("--help").stdout.startswith("usage: p11-kit shim"))
+
+    def assert_only_shims_are_replaced(self, modules, made):
+        """What --all cannot make does not keep it from the rest: a name that is none, a vendor's file in the way."""
+        folder = os.path.join(self.folder, "vendor")
+        os.makedirs(folder)
+        vendor = os.path.join(folder, "copy.so")
+        shutil.copy(SOFTHSM, vendor)
+        for name in ["a module", "copy"]:  # one file cannot be two modules
+            copy = os.path.join(self.folder, f"{name}.so")
+            shutil.copy(SOFTHSM, copy)
+            with open(os.path.join(modules, f"{name}.module"), "w", encoding="utf-8") as file:
+                file.write(f"module: {copy}\npriority: 1\n")
+        self.assert_refused(2, vendor, "--dir=" + folder, "--all")
+        self.assertTrue(filecmp.cmp(vendor, SOFTHSM, shallow=False))
+        self.assertEqual(sorted(os.listdir(folder)), ["copy.so", "soft.so"])
+        self.assertTrue(filecmp.cmp(made, os.path.join(folder, "soft.so"), shallow=False))
+        self.assertEqual(self.shim("--dir=" + folder, "soft").stderr, "")
 
     def test_man_pages(self):
         for page in MAN_PAGES:
