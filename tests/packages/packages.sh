@@ -166,6 +166,96 @@ late_goes_on() {	# WHEN
 	grep -q '^done$' "$WORK/late.out" || fail "$1, a program that ran did not get to its end: $(cat "$WORK/late.out")"
 }
 
+# --- Shims: a file for each configured module
+
+deb_of_modules() {	# VERSION: a package with the module files that are in $WORK/modules
+	mkdir -p "$WORK/deb/DEBIAN" "$WORK/deb/usr/share/p11-kit/modules" "$WORK/deb/etc/pkcs11/modules"
+	cp "$WORK/modules"/* "$WORK/deb/usr/share/p11-kit/modules"
+	echo "module: $softhsm" >"$WORK/deb/etc/pkcs11/modules/conffile.module"
+	echo /etc/pkcs11/modules/conffile.module >"$WORK/deb/DEBIAN/conffiles"
+	printf '%s\n' 'Package: test-modules' "Version: $1" 'Architecture: all' 'Maintainer: Test <test@localhost>' \
+		'Description: module files of a test' >"$WORK/deb/DEBIAN/control"
+	dpkg-deb --root-owner-group -b "$WORK/deb" "$ROOT/ours/test-modules.deb" >"$WORK/log" 2>&1 ||
+		fail "no package with modules: $(cat "$WORK/log")"
+	rm -rf "$WORK/deb"
+}
+
+shims_are() {	# WHEN NAME...: these shims are there, and nothing else but what the test put there
+	when=$1
+	shift
+	[ "$(LC_ALL=C ls -A "$ROOT$shared")" = "$(printf '%s.so\n' "$@" foreign vendor link | LC_ALL=C sort)" ] ||
+		fail "$when, the shims are: $(LC_ALL=C ls -A "$ROOT$shared"); not: $*"
+	for name; do
+		cmp -s "$ROOT$shared/$name.so" "$LIB/p11-kit/p11-kit-shim.so" || fail "$when, $name.so is no shim"
+	done
+	[ "$(cat "$ROOT$shared/foreign.so" "$ROOT$shared/vendor.so")" = "$(printf 'foreign\nvendor')" ] ||
+		fail "$when, a file that is no shim was changed"
+	cmp -s "$WORK/other-shim" "$ROOT$other/softhsm2.so" || fail "$when, another architecture's shim was changed"
+}
+
+shim_shows_token() {	# NAME
+	in_root pkcs11-tool --module "$shared/$1.so" --list-token-slots || fail "shim $1: $(cat "$WORK/log")"
+	grep -q 'token label *: demo' "$WORK/log" || fail "shim $1 shows no token: $(cat "$WORK/log")"
+}
+
+# What is in its place already: files that are no shims, a shim whose module is gone, and what another architecture has.
+prepare_shims() {
+	shared=${LIB#"$ROOT"}/pkcs11/shared
+	other=/usr/lib/test-linux-gnu/pkcs11/shared
+	softhsm=$(sed -n 's/^module: *//p' "$ROOT/usr/share/p11-kit/modules/softhsm2.module")
+	mkdir -p "$ROOT$shared" "$ROOT$other" "$ROOT/root/.config/pkcs11/modules" "$ROOT/test/.config/pkcs11/modules"
+	for home in root test; do
+		echo "module: $softhsm" >"$ROOT/$home/.config/pkcs11/modules/of-$home.module"
+	done
+	echo vendor >"$ROOT$shared/vendor.so"
+	echo foreign >"$ROOT$shared/foreign.so"
+	ln -s vendor.so "$ROOT$shared/link.so"
+	mkdir "$WORK/shim"
+	dpkg-deb -x "$(ls "$WORK"/p11-kit-proxy_*.deb)" "$WORK/shim"
+	cp "$WORK/shim${LIB#"$ROOT"}/p11-kit/p11-kit-shim.so" "$WORK/other-shim" || fail "the package has no template"
+	cp "$WORK/other-shim" "$ROOT$other/softhsm2.so"
+	cp "$WORK/other-shim" "$ROOT$shared/stale.so"
+}
+
+try_shims() {
+	shims_are "with all packages" opensc-pkcs11 p11-kit-trust softhsm2
+	shim_shows_token softhsm2
+	step "each configured module has a shim, a stale one is gone, and it shows its token"
+
+	mkdir "$WORK/modules"
+	echo "module: $softhsm" | tee "$WORK/modules/late.module" "$WORK/modules/foreign.module" "$WORK/modules/vendor.module" \
+		"$WORK/modules/link.module" "$WORK/modules/_odd.module" "$WORK/modules/odd name.module" >"$WORK/modules/unnamed"
+	echo "module: /nowhere/at/all.so" >"$WORK/modules/missing.module"
+	echo "module: /etc/passwd" >"$WORK/modules/no-library.module"
+	printf 'this is no configuration\nmodule: %s\n' "$softhsm" >"$WORK/modules/broken.module"
+	printf 'priority: 7\n' >"$WORK/modules/no-module.module"
+	deb_of_modules 1
+	mkfifo "$ROOT/etc/pkcs11/modules/fifo.module"
+	apt "a package with modules" install /ours/test-modules.deb
+	rm "$ROOT/etc/pkcs11/modules/fifo.module"
+	shims_are "after a package with modules" broken conffile late missing no-library opensc-pkcs11 p11-kit-trust softhsm2
+	shim_shows_token late
+	shim_shows_token conffile
+	step "modules that a package brings get theirs by the trigger, whatever else is wrong"
+
+	rm "$WORK/modules/late.module"
+	deb_of_modules 2
+	apt "a package without that module" install /ours/test-modules.deb
+	shims_are "after an upgrade" broken conffile missing no-library opensc-pkcs11 p11-kit-trust softhsm2
+	apt "removal of the package with modules" purge test-modules
+	shims_are "after removal" opensc-pkcs11 p11-kit-trust softhsm2
+	in_root dpkg-reconfigure p11-kit-proxy || fail "dpkg-reconfigure: $(cat "$WORK/log")"
+	shims_are "configured again" opensc-pkcs11 p11-kit-trust softhsm2
+	step "and lose them with it"
+}
+
+no_shims() {	# WHEN
+	[ "$(LC_ALL=C ls -A "$ROOT$shared")" = "$(printf 'foreign.so\nlink.so\nvendor.so')" ] ||
+		fail "$1, there are: $(LC_ALL=C ls -A "$ROOT$shared")"
+	cmp -s "$WORK/other-shim" "$ROOT$other/softhsm2.so" || fail "$1, another architecture's shim is not there"
+	step "$1, no shim is left, and what was none is still there"
+}
+
 # --- The test
 
 [ "$(id -u)" = 0 ] || skip "only root can make a test root"
@@ -196,6 +286,7 @@ apt "the library alone" install $(deb ours libp11-kit0)
 nothing_removed "with the library alone"
 same_as_before "with the library alone"
 
+prepare_shims
 # shellcheck disable=SC2046,SC2086
 apt "all packages" install $(deb ours $our_packages)
 nothing_removed "with all packages"
@@ -210,6 +301,7 @@ python3 "$P11_SOURCE/tests/symbols/test-exports.py" "$LIB/libp11-kit.so.0" "$ROO
 	fail "the packages' files: $(cat "$WORK/log")"
 step "built and stripped by Debian's tools, they export what they should"
 same_as_before "with all packages"
+try_shims
 
 late_goes_on "after the upgrade"
 grep -q '^session kept$' "$WORK/late.out" || fail "after the upgrade, a program that ran has lost its session"
@@ -231,6 +323,7 @@ same_as_before "after an upgrade of Debian's p11-kit-modules and p11-kit"
 # As docs/packaging.md tells it.
 late_start
 apt "removal" remove p11-kit-proxy p11-kit-tool
+no_shims "after removal"
 # shellcheck disable=SC2046,SC2086
 apt "Debian's packages" install --reinstall --allow-downgrades $(deb debian $debian_packages)
 inside state >"$WORK/state"
