@@ -18,15 +18,24 @@
 # meson's own: programs that are to use the system's library must not find another.
 unset LD_LIBRARY_PATH
 
-# own_mounts "$@": starts the test anew where what it mounts is its own; skips it where that cannot be.
-own_mounts() {
+# apart FLAGS "$@": starts the test anew in namespaces of its own, which unshare(1) makes with these flags, -m where it mounts
+# something, -n where a program might call somebody who is not on this machine. Skips it where that cannot be.
+apart() {
 	[ -n "$P11_NAMESPACE" ] && return
-	unshare -m true 2>/dev/null || skip "no mounts of its own (unshare -m)"
+	namespaces=$1
+	shift
+	unshare "$namespaces" true 2>/dev/null || skip "no namespaces (unshare $namespaces)"
 	export P11_NAMESPACE=1
-	exec unshare -m sh "$0" "$@"
+	case $namespaces in
+	*n*)
+		need ip
+		exec unshare "$namespaces" sh -c 'ip link set lo up && exec sh "$0" "$@"' "$0" "$@"
+		;;
+	*) exec unshare "$namespaces" sh "$0" "$@" ;;
+	esac
 }
 
-[ "$P11_REAL" = incumbent ] && own_mounts "$@"
+[ "$P11_REAL" = incumbent ] && apart -mn "$@"
 
 incumbent_library() {
 	mkdir "$WORK/modules"

@@ -9,7 +9,7 @@ need sshd ssh ssh-keygen ssh-agent ssh-add
 SSHD=$(command -v sshd)
 # As root it wants a folder in /run, which this machine need not have.
 if [ "$(id -u)" = 0 ] && [ ! -d /run/sshd ]; then
-	own_mounts "$@"
+	apart -m "$@"
 	mount -t tmpfs none /run && mkdir /run/sshd || skip "no /run/sshd"
 fi
 work_folder

@@ -10,7 +10,7 @@ ENGINE=$(openssl version -e | sed -n 's/^ENGINESDIR: "\(.*\)"/\1/p')/pkcs11.so
 [ -e "$ENGINE" ] || skip "OpenSSL's engine pkcs11 (libengine-pkcs11-openssl) is not installed"
 SYSTEM_PROXY=$(pkg-config --variable=proxy_module p11-kit-1) && [ -e "$SYSTEM_PROXY" ] ||
 	skip "no p11-kit-proxy.so in the system's folder, which Debian's wpa_supplicant wants"
-own_mounts "$@"
+apart -m "$@"
 work_folder
 softhsm_token demo
 softhsm_key rsa:2048 01 client
