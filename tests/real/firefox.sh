@@ -14,10 +14,7 @@ real_library
 cd "$WORK" || exit 1
 token_authority
 token_certificate 01 client
-printf '%s\n' 'subjectAltName = DNS:localhost' 'extendedKeyUsage = serverAuth' >server.conf
-openssl req -newkey rsa:2048 -nodes -keyout server.key -subj "/CN=localhost" -out server.csr >log 2>&1 || fail "$(cat log)"
-openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 10 -extfile server.conf -out server.pem >log 2>&1 ||
-	fail "no certificate: $(cat log)"
+server_certificate
 serve server.log openssl s_server -accept @PORT@ -cert server.pem -key server.key -CAfile ca.pem -Verify 1 \
 	-verify_return_error -www
 

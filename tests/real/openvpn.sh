@@ -13,10 +13,7 @@ real_library
 cd "$WORK" || exit 1
 token_authority
 token_certificate 01 client
-openssl req -newkey rsa:2048 -nodes -keyout server.key -subj "/CN=server" -out server.csr >log 2>&1 || fail "$(cat log)"
-printf "%s\n" "extendedKeyUsage = serverAuth" "keyUsage = digitalSignature, keyEncipherment" >server.conf
-openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 10 -extfile server.conf -out server.pem >log 2>&1 ||
-	fail "no certificate: $(cat log)"
+server_certificate
 
 ours openvpn --show-pkcs11-ids "$PROXY" >ids 2>&1 </dev/null || fail "--show-pkcs11-ids: $(cat ids)"
 id=$(sed -n "s/^ *Serialized id: *//p" ids | tr -d "'")

@@ -122,6 +122,16 @@ token_certificate() {
 		>log 2>&1 || fail "SoftHSM does not take the certificate: $(cat log)"
 }
 
+# server_certificate: one for "localhost" of the authority, with its key in a file: server.pem and server.key.
+server_certificate() {
+	printf '%s\n' 'subjectAltName = DNS:localhost' 'extendedKeyUsage = serverAuth' \
+		'keyUsage = digitalSignature, keyEncipherment' >server.conf
+	openssl req -newkey rsa:2048 -nodes -keyout server.key -subj "/CN=localhost" -out server.csr >log 2>&1 ||
+		fail "no request: $(cat log)"
+	openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 10 -extfile server.conf -out server.pem >log 2>&1 ||
+		fail "no certificate: $(cat log)"
+}
+
 # wait_for WHAT COMMAND...: until the command succeeds; a minute without success fails the test.
 wait_for() {
 	waited_for=$1
