@@ -37,7 +37,7 @@ cat >hostapd.in <<-END
 END
 serve server.log sh -c 'port=@PORT@; sed "s/@POR[T]@/$port/" hostapd.in >hostapd.conf; exec hostapd hostapd.conf'
 
-# authenticate KEY PIN: by that key of the token, with the client's certificate.
+# authenticate KEY PIN SECONDS: by that key of the token, with the client's certificate, within that time.
 authenticate() {
 	cat >client.conf <<-END
 		pkcs11_engine_path=$ENGINE
@@ -52,14 +52,14 @@ authenticate() {
 			pin="$2"
 		}
 	END
-	ours eapol_test -c client.conf -a 127.0.0.1 -p "$PORT" -s a-secret -n -t 20 >client.log 2>&1 </dev/null
+	ours eapol_test -c client.conf -a 127.0.0.1 -p "$PORT" -s a-secret -n -t "$3" >client.log 2>&1 </dev/null
 }
 
-authenticate client "$PIN" || fail "no success: $(tail -n 60 client.log; cat server.log)"
+authenticate client "$PIN" 60 || fail "no success: $(tail -n 60 client.log; cat server.log)"
 tail -n 1 client.log | grep -q '^SUCCESS' || fail "no success: $(tail -n 60 client.log; cat server.log)"
 grep -q "subject='/CN=localhost'" client.log || fail "the server's certificate was not seen: $(cat client.log)"
 step "EAP-TLS by the token's key"
 
-authenticate stranger "$PIN" && fail "another key does as well: $(tail -n 60 client.log)"
-authenticate client 0000 && fail "a wrong PIN does as well: $(tail -n 60 client.log)"
+authenticate stranger "$PIN" 2 && fail "another key does as well: $(tail -n 60 client.log)"
+authenticate client 0000 2 && fail "a wrong PIN does as well: $(tail -n 60 client.log)"
 step "none by another key, or with a wrong PIN"
