@@ -18,29 +18,29 @@ certutil -N -d sql:db --empty-password >log 2>&1 || fail "certutil -N: $(cat log
 echo "$PIN" >pin
 head -c 2048 /dev/urandom >noise
 
-modutil -dbdir sql:db -force -add proxy -libfile "$PROXY" >log 2>&1 || fail "modutil -add: $(cat log)"
-modutil -dbdir sql:db -list >log 2>&1 || fail "modutil -list: $(cat log)"
+ours modutil -dbdir sql:db -force -add proxy -libfile "$PROXY" >log 2>&1 || fail "modutil -add: $(cat log)"
+ours modutil -dbdir sql:db -list >log 2>&1 || fail "modutil -list: $(cat log)"
 grep -q 'token: demo' log || fail "the token is not listed: $(cat log)"
-modutil -dbdir sql:db -list proxy >log 2>&1 || fail "modutil -list proxy: $(cat log)"
+ours modutil -dbdir sql:db -list proxy >log 2>&1 || fail "modutil -list proxy: $(cat log)"
 grep -q 'SoftHSM' log || fail "the token's slot is not described: $(cat log)"
 step "the module in NSS's database, and its token"
 
-certutil -K -d sql:db -h demo -f pin >log 2>&1 || fail "certutil -K: $(cat log)"
+ours certutil -K -d sql:db -h demo -f pin >log 2>&1 || fail "certutil -K: $(cat log)"
 grep -q rsa log || fail "the key is not listed: $(cat log)"
 step "the token's keys"
 
-certutil -R -d sql:db -h demo -f pin -z noise -s "CN=asked" -k rsa -g 2048 -Z SHA256 -a -o request.pem >log 2>&1 ||
+ours certutil -R -d sql:db -h demo -f pin -z noise -s "CN=asked" -k rsa -g 2048 -Z SHA256 -a -o request.pem >log 2>&1 ||
 	fail "certutil -R: $(cat log)"
 openssl req -in request.pem -noout -verify >log 2>&1 || fail "the request's signature is wrong: $(cat log)"
 step "a key made on the token, and a request signed by it"
 
-certutil -S -d sql:db -h demo -f pin -z noise -n made -s "CN=made" -x -t "u,u,u" -k rsa -g 2048 -m 5 -Z SHA256 \
+ours certutil -S -d sql:db -h demo -f pin -z noise -n made -s "CN=made" -x -t "u,u,u" -k rsa -g 2048 -m 5 -Z SHA256 \
 	>log 2>&1 || fail "certutil -S: $(cat log)"
-certutil -L -d sql:db -h demo -f pin -n demo:made -a >cert.pem 2>log || fail "certutil -L: $(cat log)"
+ours certutil -L -d sql:db -h demo -f pin -n demo:made -a >cert.pem 2>log || fail "certutil -L: $(cat log)"
 openssl verify -CAfile cert.pem cert.pem >log 2>&1 || fail "the certificate's signature is wrong: $(cat log)"
-certutil -L -d sql:db -h demo -f pin >log 2>&1 || fail "certutil -L: $(cat log)"
+ours certutil -L -d sql:db -h demo -f pin >log 2>&1 || fail "certutil -L: $(cat log)"
 grep -q 'demo:made' log || fail "the certificate is not listed: $(cat log)"
 step "a certificate on the token, signed by its own key"
 
-modutil -dbdir sql:db -force -delete proxy >log 2>&1 || fail "modutil -delete: $(cat log)"
+ours modutil -dbdir sql:db -force -delete proxy >log 2>&1 || fail "modutil -delete: $(cat log)"
 step "the module removed"

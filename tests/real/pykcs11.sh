@@ -13,14 +13,16 @@ real_library
 cd "$WORK" || exit 1
 
 cat >use.py <<'END'
+import hashlib
 import os
 import sys
 
 import PyKCS11 as p11
 
 PROXY, PIN = sys.argv[1:]
-DATA = b"what is to be signed"
-SIGN = p11.Mechanism(p11.CKM_SHA256_RSA_PKCS, None)
+DIGEST = hashlib.sha256(b"what is to be signed").digest()
+SIGN = p11.Mechanism(p11.CKM_ECDSA, None)
+P256 = bytes.fromhex("06082a8648ce3d030107")
 
 
 def load():
@@ -49,9 +51,9 @@ def log_in(library):
 def make_key(session, label):
     common = [(p11.CKA_TOKEN, p11.CK_TRUE), (p11.CKA_LABEL, label), (p11.CKA_ID, b"\x07")]
     return session.generateKeyPair(
-        common + [(p11.CKA_VERIFY, p11.CK_TRUE), (p11.CKA_MODULUS_BITS, 2048),
-                  (p11.CKA_PUBLIC_EXPONENT, (1, 0, 1))],
-        common + [(p11.CKA_SIGN, p11.CK_TRUE), (p11.CKA_PRIVATE, p11.CK_TRUE)])
+        common + [(p11.CKA_VERIFY, p11.CK_TRUE), (p11.CKA_EC_PARAMS, P256)],
+        common + [(p11.CKA_SIGN, p11.CK_TRUE), (p11.CKA_PRIVATE, p11.CK_TRUE)],
+        p11.Mechanism(p11.CKM_EC_KEY_PAIR_GEN, None))
 
 
 def find(session, kind):
@@ -59,9 +61,9 @@ def find(session, kind):
 
 
 def sign(session, public, private):
-    signature = bytes(session.sign(private, DATA, SIGN))
-    assert session.verify(public, DATA, signature, SIGN)
-    assert not session.verify(public, DATA + b"!", signature, SIGN)
+    signature = bytes(session.sign(private, DIGEST, SIGN))
+    assert session.verify(public, DIGEST, signature, SIGN)
+    assert not session.verify(public, DIGEST[::-1], signature, SIGN)
 
 
 library = load()
