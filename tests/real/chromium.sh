@@ -32,12 +32,13 @@ mount --bind configuration /etc/chromium || skip "no folder for Chromium's polic
 
 # visit: what the server says of the connection.
 visit() {
-	ours timeout 60 chromium --headless=new --no-sandbox --disable-gpu --user-data-dir="$WORK/profile" --dump-dom \
+	loads_ours timeout 60 chromium --headless=new --no-sandbox --disable-gpu --user-data-dir="$WORK/profile" --dump-dom \
 		"https://localhost:$PORT/" >out 2>log </dev/null
 	grep -q 'Subject: CN *= *client' out
 }
 visit || fail "the server has not seen the certificate: $(cat out log server.log)"
 step "a handshake with the token's key"
+has_loaded_ours Chromium
 
 modutil -dbdir "$DATABASE" -force -delete p11-kit >log 2>&1 || fail "modutil -delete: $(cat log)"
 visit && fail "it is let in without the token"

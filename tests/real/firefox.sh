@@ -28,6 +28,7 @@ DISTRIBUTION=$(dirname "$(realpath "$(command -v firefox-esr)")")/distribution
 mount -t tmpfs none "$DISTRIBUTION" || skip "no folder for Firefox's policies"
 echo '{"policies": {"SecurityDevices": {"Add": {"p11-kit": "'"$PROXY"'"}}}}' >"$DISTRIBUTION/policies.json"
 
-ours python3 "$P11_SOURCE/tests/real/firefox.py" profile "$PORT" "$PROXY" demo "$PIN" client >out 2>log ||
+loads_ours python3 "$P11_SOURCE/tests/real/firefox.py" profile "$PORT" "$PROXY" demo "$PIN" client >out 2>log ||
 	fail "$(cat out log server.log)"
 grep '^ok' out
+has_loaded_ours Firefox

@@ -102,6 +102,29 @@ links_ours() {
 	[ "$linked" = "$LIB/libp11-kit.so.0" ] || fail "$1 is linked with another library: $linked"
 }
 
+# loads_ours PROGRAM ARGUMENT...: runs it as `ours` does, and has each of its processes write to $WORK/loaded.PID what it loads;
+# not where times are taken.
+loads_ours() {
+	if [ -n "$P11_TIMES" ]; then
+		ours "$@"
+		return
+	fi
+	rm -f "$WORK"/loaded.*
+	LD_DEBUG=files LD_DEBUG_OUTPUT="$WORK/loaded" ours "$@"
+}
+
+# has_loaded_ours PROGRAM: one process of what loads_ours ran last has used SoftHSM by our proxy and our library.
+has_loaded_ours() {
+	[ "$P11_REAL" = incumbent ] || [ -n "$P11_TIMES" ] && return
+	for loaded in "$WORK"/loaded.*; do
+		grep -q "calling init: $PROXY\$" "$loaded" && grep -q "calling init: $LIB/libp11-kit.so.0\$" "$loaded" &&
+			grep -q "calling init: $SOFTHSM\$" "$loaded" || continue
+		step "$1 has used our library"
+		return
+	done
+	fail "$1 has not used our library: $(grep -h 'calling init: .*\(p11-kit\|softhsm\)' "$WORK"/loaded.*)"
+}
+
 # token_authority: an authority in files, ca.pem and ca.key of the present folder.
 token_authority() {
 	need openssl
