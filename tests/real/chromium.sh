@@ -9,7 +9,8 @@ need chromium certutil modutil openssl p11tool
 apart -mn "$@"
 work_folder
 softhsm_token demo
-# Nobody can answer a prompt for the PIN here: the key is one that needs no login.
+# Nobody can answer a prompt for the PIN here, and Chromium waits for ever: so the key is one that needs no login, and the module is
+# added as FRIENDLY, which says that certificates are seen without one.
 GNUTLS_PIN=$PIN GNUTLS_SO_PIN=$SO_PIN p11tool --provider "$SOFTHSM" --login --generate-rsa --bits 2048 --no-mark-private \
 	--label client --id 01 'pkcs11:token=demo' >"$WORK/log" 2>&1 </dev/null || fail "no key: $(cat "$WORK/log")"
 real_library
@@ -42,4 +43,5 @@ has_loaded_ours Chromium
 
 modutil -dbdir "$DATABASE" -force -delete p11-kit >log 2>&1 || fail "modutil -delete: $(cat log)"
 visit && fail "it is let in without the token"
+grep -q 'peer did not return a certificate' server.log || fail "it has not come to the server: $(cat out log server.log)"
 step "none without the proxy"
