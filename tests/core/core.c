@@ -143,7 +143,7 @@ core_sign(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session, struct chaos_signat
 	CK_ULONG length = sizeof *out;
 
 	memset(out, 0, sizeof *out);
-	return list->C_Sign(session, data, sizeof data, (CK_BYTE_PTR)out, &length);
+	return CORE_ENTRY(list, C_Sign)(session, data, sizeof data, (CK_BYTE_PTR)out, &length);
 }
 
 /* With exit(), not _exit(), so that a leak checker looks too. */

@@ -51,6 +51,12 @@ void core_unexpected(const char *file, int line, const char *condition);
 /* The ids of all slots; their number is returned. */
 CK_ULONG core_slots(CK_FUNCTION_LIST *list, CK_SLOT_ID ids[CORE_MAX_SLOTS]);
 
+/*
+ * A managed table's function, where a stranger finalizes the module on another thread: the table is
+ * rewritten meanwhile, and either function is right.
+ */
+#define CORE_ENTRY(list, call) __atomic_load_n(&(list)->call, __ATOMIC_RELAXED)
+
 /* The i-th slot's id; a session there; a signature in it, made by the chaos module. */
 CK_SLOT_ID core_slot(CK_FUNCTION_LIST *list, CK_ULONG i);
 CK_SESSION_HANDLE core_open(CK_FUNCTION_LIST *list, CK_SLOT_ID slot);

@@ -83,7 +83,7 @@ module_of_slot(CK_FUNCTION_LIST *list, CK_SLOT_ID slot, char name[33])
 {
 	CK_TOKEN_INFO info;
 
-	if (list->C_GetTokenInfo(slot, &info) != CKR_OK)
+	if (CORE_ENTRY(list, C_GetTokenInfo)(slot, &info) != CKR_OK)
 		return NULL;
 	memcpy(name, info.label, 32);
 	name[strcspn(name, " ")] = '\0';
@@ -98,7 +98,8 @@ sign_well(CK_FUNCTION_LIST *list, CK_SLOT_ID slot, struct dice *dice)
 	CK_SESSION_INFO info;
 	CK_SESSION_HANDLE session;
 
-	MUST_RV(list->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_OK);
+	MUST_RV(CORE_ENTRY(list, C_OpenSession)(slot, CKF_SERIAL_SESSION, NULL, NULL, &session),
+		CKR_OK);
 	MUST_RV(core_sign(list, session, &first), CKR_OK);
 	MUST(strcmp(first.module, well->name) == 0);
 	for (unsigned n = roll(dice, N_SIGNATURES); n > 0; n--) {
@@ -106,9 +107,9 @@ sign_well(CK_FUNCTION_LIST *list, CK_SLOT_ID slot, struct dice *dice)
 		MUST(signature.serial == first.serial);
 		n_signatures++;
 	}
-	MUST_RV(list->C_GetSessionInfo(session, &info), CKR_OK);
+	MUST_RV(CORE_ENTRY(list, C_GetSessionInfo)(session, &info), CKR_OK);
 	MUST(info.slotID == slot);
-	MUST_RV(list->C_CloseSession(session), CKR_OK);
+	MUST_RV(CORE_ENTRY(list, C_CloseSession)(session), CKR_OK);
 }
 
 /* A session of a sick one: it answers what it likes, but never with another session's work. */
@@ -118,12 +119,13 @@ sign_sick(CK_FUNCTION_LIST *list, CK_SLOT_ID slot, const char *name, bool closes
 	struct chaos_signature signature;
 	CK_SESSION_HANDLE session;
 
-	if (list->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session) != CKR_OK)
+	if (CORE_ENTRY(list, C_OpenSession)(slot, CKF_SERIAL_SESSION, NULL, NULL, &session) !=
+	    CKR_OK)
 		return;
 	if (core_sign(list, session, &signature) == CKR_OK && signature.magic)
 		MUST(strcmp(signature.module, name) == 0);
 	if (closes)
-		(void)list->C_CloseSession(session);
+		(void)CORE_ENTRY(list, C_CloseSession)(session);
 }
 
 /* Lists, and signs on some slots. `shows_well`: the well module's slot must be among them. */
@@ -135,7 +137,7 @@ work(CK_FUNCTION_LIST *list, struct dice *dice, bool shows_well, bool closes)
 	bool seen = false;
 	char name[33];
 
-	CK_RV rv = list->C_GetSlotList(roll(dice, 2) ? CK_TRUE : CK_FALSE, slots, &n);
+	CK_RV rv = CORE_ENTRY(list, C_GetSlotList)(roll(dice, 2) ? CK_TRUE : CK_FALSE, slots, &n);
 	if (shows_well)
 		MUST_RV(rv, CKR_OK);
 	for (CK_ULONG i = 0; rv == CKR_OK && i < n && i < MAX_LISTED; i++) {
@@ -151,9 +153,9 @@ work(CK_FUNCTION_LIST *list, struct dice *dice, bool shows_well, bool closes)
 	if (shows_well)
 		MUST(seen);
 	if (roll(dice, 4) == 0)
-		(void)list->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slots[0], NULL);
+		(void)CORE_ENTRY(list, C_WaitForSlotEvent)(CKF_DONT_BLOCK, &slots[0], NULL);
 	if (n > 0 && roll(dice, 3) == 0)
-		(void)list->C_CloseAllSessions(
+		(void)CORE_ENTRY(list, C_CloseAllSessions)(
 			slots[roll(dice, (unsigned)(n < MAX_LISTED ? n : MAX_LISTED))]);
 }
 
@@ -177,7 +179,7 @@ be_managed_consumer(struct dice *dice)
 	for (size_t i = 0; modules[i]; i++) {
 		char *name = p11_kit_module_get_name(modules[i]);
 		bool is_well = strcmp(name, "well") == 0;
-		CK_RV rv = modules[i]->C_Initialize(NULL);
+		CK_RV rv = CORE_ENTRY(modules[i], C_Initialize)(NULL);
 
 		free(name);
 		if (is_well)
@@ -185,7 +187,7 @@ be_managed_consumer(struct dice *dice)
 		if (rv != CKR_OK)
 			continue;
 		work(modules[i], dice, is_well, roll(dice, 2));
-		rv = modules[i]->C_Finalize(NULL);
+		rv = CORE_ENTRY(modules[i], C_Finalize)(NULL);
 		if (is_well)
 			MUST_RV(rv, CKR_OK);
 	}
@@ -225,7 +227,7 @@ be_child(void *data)
 	sick[0]->reset();
 	sick[1]->reset();
 	CK_FUNCTION_LIST *list = core_list();
-	MUST_RV(list->C_GetSlotList(CK_FALSE, slots, &n), CKR_CRYPTOKI_NOT_INITIALIZED);
+	MUST_RV(CORE_ENTRY(list, C_GetSlotList)(CK_FALSE, slots, &n), CKR_CRYPTOKI_NOT_INITIALIZED);
 	MUST_RV(list->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 	be_proxy_consumer(dice);
 	be_managed_consumer(dice);
