@@ -29,7 +29,7 @@ done
 wait
 
 for test; do
-	read -r status n <"$WORK/$test.end"
+	read -r status n <"$WORK/$test.end" || fail "$test has not come to an end"
 	case $status in
 	0) step "$test: $n times" ;;
 	77) echo "$test: $(cat "$WORK/$test.log")" ;;

@@ -27,7 +27,6 @@ database() {
 database server-db
 database client-db
 
-
 # get VERSION OPTION...: a page of the server's, through that version of TLS.
 printf 'GET / HTTP/1.0\r\n\r\n' >request
 get() {
@@ -45,7 +44,9 @@ done
 grep -q 'CN=client' server.log || fail "the server has not seen the client's certificate: $(cat server.log)"
 
 get 1.2 && fail "the server takes a client without certificate: $(cat client.out)"
+grep -q 'SSL_ERROR_BAD_CERT_ALERT' client.log || fail "it failed for another reason: $(cat client.log)"
 step "a client without a key is refused"
 certutil -D -d sql:client-db -n authority >log 2>&1 || fail "certutil -D: $(cat log)"
 get 1.3 -n demo:client -w "$PIN" && fail "the client takes a server of an unknown authority: $(cat client.out)"
+grep -q SEC_ERROR_UNTRUSTED_ISSUER client.log || fail "it failed for another reason: $(cat client.log)"
 step "a server of an unknown authority is refused"

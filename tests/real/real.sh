@@ -177,7 +177,7 @@ listens() {
 
 # serve LOG PROGRAM ARGUMENT...: starts a server in the background and waits until it listens; it is ended with the test.
 # @PORT@ in an argument becomes the port, $PORT: one below those that the kernel gives to clients. $SERVER is its process.
-# A few ports are tried, since somebody else may take one first.
+# A few ports are tried, since somebody else may take one first. A minute without a port fails the test.
 serve() {
 	serve_log=$1
 	shift
@@ -196,10 +196,12 @@ serve() {
 		) >"$serve_log" 2>&1 </dev/null &
 		SERVER=$!
 		CLEANUP_PIDS="$CLEANUP_PIDS $SERVER"
-		while kill -0 "$SERVER" 2>/dev/null; do
+		for _ in $(seq 600); do
+			kill -0 "$SERVER" 2>/dev/null || break
 			listens "$PORT" && return
 			sleep 0.1
 		done
+		kill -0 "$SERVER" 2>/dev/null && break
 		wait "$SERVER"
 	done
 	fail "$1 does not listen: $(cat "$serve_log")"

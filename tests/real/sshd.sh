@@ -12,6 +12,8 @@ if [ "$(id -u)" = 0 ] && [ ! -d /run/sshd ]; then
 	apart -m "$@"
 	mount -t tmpfs none /run && mkdir /run/sshd || skip "no /run/sshd"
 fi
+# Without PAM it lets nobody in whose account is locked.
+[ "$(id -u)" = 0 ] && grep -q '^root:!' /etc/shadow && skip "root's account is locked"
 work_folder
 softhsm_token demo
 softhsm_key EC:prime256v1 01 user
@@ -33,10 +35,11 @@ key stranger >stranger.pub
 cp user.pub authorized
 ssh-keygen -q -t ed25519 -N '' -f file-host >log 2>&1 || fail "ssh-keygen: $(cat log)"
 
-# server CONFIGURATION-LINE...: an sshd with these.
+# server CONFIGURATION-LINE...: an sshd with these, on the loopback only. The shell of who logs in must not read the user's files.
 server() {
 	printf '%s\n' "AuthorizedKeysFile $WORK/authorized" 'StrictModes no' 'UsePAM no' 'PasswordAuthentication no' \
-		'KbdInteractiveAuthentication no' 'PidFile none' 'PermitRootLogin yes' 'LogLevel VERBOSE' "$@" >sshd.conf
+		'KbdInteractiveAuthentication no' 'PidFile none' 'PermitRootLogin yes' 'LogLevel VERBOSE' \
+		'ListenAddress 127.0.0.1' 'PermitUserRC no' "SetEnv HOME=$HOME" "$@" >sshd.conf
 	serve server.log "$SSHD" -D -e -f "$WORK/sshd.conf" -p @PORT@
 }
 
@@ -58,6 +61,7 @@ step "a login with PKCS11Provider"
 
 cp stranger.pub authorized
 login file-host.pub -o PKCS11Provider="$PROXY" -o IdentitiesOnly=yes -i user.pub && fail "a key that is not allowed is accepted"
+grep -q 'Permission denied' log || fail "it failed for another reason: $(cat log server.log)"
 cp user.pub authorized
 step "none where the key is not allowed"
 
@@ -74,4 +78,5 @@ server "HostKey $WORK/host.pub" "HostKeyAgent $SSH_AUTH_SOCK"
 login host.pub || fail "with the server's key on the token: $(cat log server.log)"
 grep -q "^in as" out || fail "with the server's key on the token: $(cat out log)"
 login file-host.pub && fail "the server's key is not looked at"
+grep -q 'Host key verification failed' log || fail "it failed for another reason: $(cat log server.log)"
 step "a login where the server's key is on the token, too"
