@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * p11-bench-tls: a TLS server whose key is on a token, under load. Each thread makes handshakes one
- * after the other, both ends of them, over a pair of sockets; all servers share one key, as those of
- * one process do. GnuTLS finds the token by the library under test.
+ * after the other, both ends of them, over a pair of sockets; all servers share one key, as those
+ * of one process do. GnuTLS finds the token by the library under test.
  *
  *	p11-bench-tls LIBRARY CONFIG THREADS KEY-URI CERTIFICATE PIN
  *

@@ -133,7 +133,11 @@ def main():
         drive(Marionette(port), *sys.argv[2:])
     finally:
         firefox.terminate()
-        firefox.wait(DEADLINE_S)
+        try:
+            firefox.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            firefox.kill()
+            firefox.wait()
 
 
 if __name__ == "__main__":

@@ -44,16 +44,16 @@ END
 
 # connect PIN: a client that gets as far as it can, to a server of its own.
 connect() {
-	rm -f management
+	rm -f management client.pid
 	serve server.log openvpn --dev null --proto tcp-server --local 127.0.0.1 --port @PORT@ --tls-server --dh none --ca ca.pem \
 		--cert server.pem --key server.key --verb 3
 	ours openvpn --dev null --proto tcp-client --remote 127.0.0.1 "$PORT" --tls-client --ca ca.pem --remote-cert-tls server \
 		--pkcs11-providers "$PROXY" --pkcs11-id "$id" --management management unix --management-query-passwords \
-		--management-hold --connect-retry-max 1 --verb 3 >client.log 2>&1 </dev/null &
+		--management-hold --connect-retry-max 1 --verb 3 --writepid client.pid >client.log 2>&1 </dev/null &
 	client=$!
-	CLEANUP_PIDS="$CLEANUP_PIDS $client"
 	wait_for "the management interface" test -S management
-	python3 manage.py "$1" >manage.log 2>&1
+	CLEANUP_PIDS="$CLEANUP_PIDS $(cat client.pid)" # $client is only the shell that waits for it
+	python3 manage.py "$1" >manage.log 2>&1 || kill "$(cat client.pid)" # it waits for orders
 	wait "$client"
 	grep -q 'Initialization Sequence Completed' client.log
 }
