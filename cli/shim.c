@@ -83,6 +83,10 @@ may_touch(const char *path)
 
 	if (file < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return true;
+	if (file < 0 && errno != ELOOP) {
+		(void)fail("cannot be read", path);
+		return false;
+	}
 	bool is_shim = file >= 0 && has_mark(file);
 	if (file >= 0)
 		close(file);

@@ -19,8 +19,8 @@ struct p11_module_table {
 	struct p11_module_table *older;
 };
 
-/* The lock guards `first`, every module's `next`, `n_refs`, `was_started`, and who may replace its
- * `table`. */
+/* The lock guards `first`, every module's `next`, `n_refs`, `was_started`, `has_file_list` and
+ * `handle`, and who may add to its `tables` and replace its `table`. */
 static struct {
 	pthread_mutex_t lock;
 	struct p11_module *_Atomic first;

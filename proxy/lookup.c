@@ -206,15 +206,12 @@ look_up(const void *caller, const char *name, struct p11_instance **out)
 	struct p11_instance *claimed = claim_locked(library, only, &is_dry);
 	p11_let_go(&p11_proxy_lock);
 	if (!claimed)
-		return p11_fail(CKR_HOST_MEMORY, "all %u function tables are in use; release some",
-				P11_N_CONTEXTS);
+		return p11_fail(CKR_HOST_MEMORY, "no function table is free; release some");
 
 	CK_RV rv = p11_instance_configure(claimed, false);
 	if (is_dry)
-		p11_message("all %u function tables are in use; this consumer shares one, and its "
-			    "slots and "
-			    "sessions, with another",
-			    P11_N_CONTEXTS);
+		p11_message("no function table is free; this consumer shares one, and its slots "
+			    "and sessions, with another");
 	*out = claimed;
 	return atomic_load(&claimed->links) ? CKR_OK : rv;
 }

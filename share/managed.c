@@ -552,18 +552,16 @@ p11_managed_new(struct p11_module *module, CK_FUNCTION_LIST **out)
 		p11_module_unref(module);
 	if (!managed)
 		return p11_fail(CKR_HOST_MEMORY,
-				"module %s: all %u function tables are in use; release some", label,
-				P11_N_CONTEXTS);
+				"module %s: no function table is free; release some", label);
 	*out = p11_context_list(number_of(managed), P11_LIST_3_2);
 	if (!*out) {
 		drop(managed);
 		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory", label);
 	}
 	if (shares)
-		p11_message("module %s: all %u function tables are in use; this consumer shares "
-			    "one, and "
+		p11_message("module %s: no function table is free; this consumer shares one, and "
 			    "the sessions opened in it, with another",
-			    label, P11_N_CONTEXTS);
+			    label);
 	return CKR_OK;
 }
 

@@ -35,6 +35,8 @@ open_disk "$PIN" || fail "the token does not open it: $(cat log)"
 step "opened"
 
 open_disk 0000 && fail "a wrong PIN opens it"
+grep -q "PIN for token .* is incorrect" log || fail "it failed for another reason: $(cat log)"
 pkcs11-tool --module "$SOFTHSM" --login --pin "$PIN" --delete-object --type privkey --id 01 >log 2>&1 || fail "$(cat log)"
 open_disk "$PIN" && fail "it is opened without the key"
+grep -q "private key" log || fail "it failed for another reason: $(cat log)"
 step "neither with a wrong PIN, nor without the key"

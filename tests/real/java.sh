@@ -11,6 +11,7 @@ softhsm_token demo
 softhsm_token other
 real_library
 cd "$WORK" || exit 1
+export JAVA_TOOL_OPTIONS=-XX:-UsePerfData # which are in /tmp
 
 # provider NAME LINE...: a configuration of SunPKCS11.
 provider() {

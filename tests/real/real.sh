@@ -21,11 +21,11 @@ unset LD_LIBRARY_PATH
 # apart FLAGS "$@": starts the test anew in namespaces of its own, which unshare(1) makes with these flags, -m where it mounts
 # something, -n where a program might call somebody who is not on this machine. Skips it where that cannot be.
 apart() {
-	[ -n "$P11_NAMESPACE" ] && return
+	[ "$P11_NAMESPACE" = $$ ] && return # which exec has kept
 	namespaces=$1
 	shift
 	unshare "$namespaces" true 2>/dev/null || skip "no namespaces (unshare $namespaces)"
-	export P11_NAMESPACE=1
+	export P11_NAMESPACE=$$
 	case $namespaces in
 	*n*)
 		need ip
