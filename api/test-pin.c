@@ -5,6 +5,7 @@
 #include "api/test-memory.h"
 
 #include "base/base.h"
+#include "tests/support/sanitizers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -475,6 +476,8 @@ test_fork(void **state)
 	char data[] = "data";
 
 	(void)state;
+	if (!SUPPORT_FORKS_WHILE_BUSY)
+		skip();
 	atomic_store(&stop_storm, false);
 	assert_int_equal(p11_kit_pin_register_callback("kept", give_or_not, data, NULL), 0);
 	for (size_t i = 0; i < P11_N_ELEMENTS(threads); i++)

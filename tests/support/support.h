@@ -8,6 +8,7 @@
 #define P11_TEST_SUPPORT_H
 
 #include "chaos.h"
+#include "support/sanitizers.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -91,41 +92,5 @@ bool support_is_emulated(void);
 unsigned support_n_descriptors(void); /* open ones of this process */
 unsigned long support_resident_kib(void);
 unsigned support_n_threads(void);
-
-/*
- * ThreadSanitizer cannot follow some things that tests do on purpose: fork() in a signal handler,
- * vfork(), a mutex that is unlocked though nobody locked it. Such a test is left out there.
- */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SUPPORT_TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define SUPPORT_TSAN 1
-#endif
-#ifndef SUPPORT_TSAN
-#define SUPPORT_TSAN 0
-#endif
-
-/*
- * AddressSanitizer's allocator holds no lock over fork(): a child made while another thread is
- * inside it hangs in its first malloc(). A test whose child allocates, and whose threads do
- * meanwhile, is left out there; it runs in all other builds.
- */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SUPPORT_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SUPPORT_ASAN 1
-#endif
-#ifndef SUPPORT_ASAN
-#define SUPPORT_ASAN 0
-#endif
-
-/* ThreadSanitizer's child may find its runtime's lock taken in dlopen(), likewise. */
-#define SUPPORT_FORKS_WHILE_BUSY (!SUPPORT_ASAN && !SUPPORT_TSAN)
 
 #endif
