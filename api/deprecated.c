@@ -105,7 +105,7 @@ p11_kit_load_initialize_module(const char *module_path, CK_FUNCTION_LIST_PTR *mo
 	p11_message_clear();
 
 	P11_AUTO_STRING path = p11_paths_join(p11_paths_complete(NULL).module_dir, module_path);
-	CK_RV rv = path ? p11_module_open(path, &loaded)
+	CK_RV rv = path ? p11_module_open(path, NULL, &loaded)
 			: p11_fail(CKR_HOST_MEMORY, "module %s: no memory", module_path);
 	if (rv != CKR_OK)
 		return rv;

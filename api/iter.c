@@ -484,6 +484,18 @@ request_pin(P11KitIter *iter, const char *source)
 	return p11_kit_pin_request(source, NULL, description, P11_KIT_PIN_FLAGS_USER_LOGIN);
 }
 
+static void
+say_no_pin(const P11KitIter *iter, const char *source)
+{
+	const CK_TOKEN_INFO *info = &iter->token_info;
+
+	p11_message(
+		"module %s: no PIN for the token \"%.*s\" came from its pin-source '%.80s'; the "
+		"token is passed over",
+		p11_label_of(iter->module),
+		(int)p11_uri_field_length(info->label, sizeof info->label), info->label, source);
+}
+
 /* *known: there is a PIN, or none is wanted. */
 static CK_RV
 log_in(P11KitIter *iter, bool *known)
@@ -496,9 +508,12 @@ log_in(P11KitIter *iter, bool *known)
 	if (!wants(iter, P11_KIT_ITER_WITH_LOGIN) || (!value && !source))
 		return CKR_OK;
 	pin = value ? p11_kit_pin_new_for_string(value) : request_pin(iter, source);
+	if (!pin && value)
+		return CKR_HOST_MEMORY;
 	if (!pin) {
 		*known = false;
-		return value ? CKR_HOST_MEMORY : CKR_OK;
+		say_no_pin(iter, source);
+		return CKR_OK;
 	}
 
 	size_t length;

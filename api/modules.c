@@ -82,8 +82,11 @@ release(CK_FUNCTION_LIST *list)
 	struct p11_module *module = p11_module_recognize(list);
 	bool is_ours = module && take_back(module);
 	p11_module_unref(module);
-	if (p11_broken(is_ours && "invalid module pointer"))
+	if (!is_ours) {
+		p11_precondition("p11_kit_module_release",
+				 "the module came from this library, and is not released yet");
 		return;
+	}
 	p11_module_unref(module); /* the reference that the pointer held */
 	p11_registry_release();
 }
@@ -185,6 +188,8 @@ load_modules(int flags)
 	if (p11_registry_load(wanted, NULL, &found, &n_found) != CKR_OK)
 		return NULL;
 
+	if (n_found == 0 && !p11_message_last())
+		p11_registry_say_none();
 	CK_FUNCTION_LIST **modules = calloc(n_found + 1, sizeof *modules);
 	CK_FUNCTION_LIST *dropped = NULL;
 	if (!modules)
@@ -391,7 +396,7 @@ p11_kit_module_load(const char *module_path, int flags)
 	P11_AUTO_STRING path = p11_paths_join(p11_paths_complete(NULL).module_dir, module_path);
 	if (!path)
 		p11_message("module %s: no memory", module_path);
-	if (!path || p11_module_open(path, &module) != CKR_OK)
+	if (!path || p11_module_open(path, NULL, &module) != CKR_OK)
 		return NULL;
 
 	p11_registry_hold();

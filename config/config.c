@@ -74,6 +74,12 @@ p11_config_where(const struct p11_config *config, const char *key)
 	return setting ? setting->where : NULL;
 }
 
+const char *
+p11_config_origin(const struct p11_config *config)
+{
+	return config->settings.n_items > 0 ? config->settings.items[0].where : NULL;
+}
+
 int
 p11_config_priority(const struct p11_config *config)
 {

@@ -42,6 +42,9 @@ const char *p11_config_get(const struct p11_config *config, const char *key);
 /* "PATH:LINE" of that value, for messages; NULL if the key is not set. */
 const char *p11_config_where(const struct p11_config *config, const char *key);
 
+/* "PATH:LINE" of any of its settings; NULL if it has none. */
+const char *p11_config_origin(const struct p11_config *config);
+
 /*
  * A key whose value is yes or no. For a key that may stand in both kinds of files (managed,
  * log-calls), the global one overrules the module's. `fallback` if it is set nowhere, and, with a

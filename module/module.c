@@ -254,15 +254,14 @@ check_list(const CK_FUNCTION_LIST *list, const char *label)
 {
 	if (!list)
 		return p11_fail(CKR_GENERAL_ERROR,
-				"module %s: it answered CKR_OK, but gave no function list", label);
+				"%s: it answered CKR_OK, but gave no function list", label);
 	if (p11_table_n_entries(list->version) == 0)
-		return p11_fail(
-			CKR_GENERAL_ERROR,
-			"module %s: its function list has version %u.%u; 2.x or 3.x is needed",
-			label, list->version.major, list->version.minor);
+		return p11_fail(CKR_GENERAL_ERROR,
+				"%s: its function list has version %u.%u; 2.x or 3.x is needed",
+				label, list->version.major, list->version.minor);
 	if (!list->C_Initialize || !list->C_Finalize)
 		return p11_fail(CKR_GENERAL_ERROR,
-				"module %s: its function list has no C_Initialize or no C_Finalize",
+				"%s: its function list has no C_Initialize or no C_Finalize",
 				label);
 	return CKR_OK;
 }
@@ -287,7 +286,7 @@ symbol_of(void *handle, const char *name)
  * one too.
  */
 static CK_RV
-list_by_interface(void *handle, const char *path, const void *get_list, CK_FUNCTION_LIST **out)
+list_by_interface(void *handle, const char *label, const void *get_list, CK_FUNCTION_LIST **out)
 {
 	CK_C_GetInterface get_interface =
 		(CK_C_GetInterface)(uintptr_t)symbol_of(handle, "C_GetInterface");
@@ -302,46 +301,46 @@ list_by_interface(void *handle, const char *path, const void *get_list, CK_FUNCT
 	if (rv == CKR_FUNCTION_NOT_SUPPORTED)
 		return rv;
 	if (rv != CKR_OK)
-		return p11_fail(rv, "module %s: C_GetInterface failed with %s", path,
+		return p11_fail(rv, "%s: C_GetInterface failed with %s", label,
 				p11_rv_name(rv, (char[24]){0}));
 	if (interface && interface->pInterfaceName &&
 	    strcmp((const char *)interface->pInterfaceName, (const char *)name) != 0)
 		return p11_fail(CKR_GENERAL_ERROR,
-				"module %s: asked for the interface \"PKCS 11\", it gave \"%.40s\"",
-				path, (const char *)interface->pInterfaceName);
+				"%s: asked for the interface \"PKCS 11\", it gave \"%.40s\"", label,
+				(const char *)interface->pInterfaceName);
 	*out = interface ? interface->pFunctionList : NULL;
-	return check_list(*out, path);
+	return check_list(*out, label);
 }
 
 static CK_RV
-list_of_file(void *handle, const char *path, CK_FUNCTION_LIST **out)
+list_of_file(void *handle, const char *label, CK_FUNCTION_LIST **out)
 {
 	void *symbol = symbol_of(handle, "C_GetFunctionList");
-	CK_RV rv = list_by_interface(handle, path, symbol, out);
+	CK_RV rv = list_by_interface(handle, label, symbol, out);
 
 	if (rv != CKR_FUNCTION_NOT_SUPPORTED)
 		return rv;
 	if (!symbol)
 		return p11_fail(CKR_GENERAL_ERROR,
-				"module %s: it has no C_GetFunctionList; it is no PKCS#11 module",
-				path);
+				"%s: it has no C_GetFunctionList; it is no PKCS#11 module", label);
 
 	rv = ((CK_C_GetFunctionList)(uintptr_t)symbol)(out);
 	if (rv != CKR_OK)
-		return p11_fail(rv, "module %s: C_GetFunctionList failed with %s", path,
+		return p11_fail(rv, "%s: C_GetFunctionList failed with %s", label,
 				p11_rv_name(rv, (char[24]){0}));
-	return check_list(*out, path);
+	return check_list(*out, label);
 }
 
 CK_RV
-p11_module_open(const char *path, struct p11_module **out)
+p11_module_open(const char *path, const char *label, struct p11_module **out)
 {
 	const char *kept = p11_intern(path);
 	CK_FUNCTION_LIST *list = NULL;
 
+	label = label ? label : path;
 	p11_fork_check();
 	if (!kept)
-		return p11_fail(CKR_HOST_MEMORY, "module %s: no memory", path);
+		return p11_fail(CKR_HOST_MEMORY, "%s: no memory", label);
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
 		const char *reason = dlerror();
@@ -350,15 +349,15 @@ p11_module_open(const char *path, struct p11_module **out)
 		/* It mostly begins with the path, too. */
 		if (reason && strncmp(reason, path, length) == 0 && reason[length] == ':')
 			reason += length + 1 + (reason[length + 1] == ' ');
-		return p11_fail(CKR_GENERAL_ERROR, "module %s: cannot be loaded: %s", path,
+		return p11_fail(CKR_GENERAL_ERROR, "%s: cannot be loaded: %s", label,
 				reason ? reason : "unknown reason");
 	}
 
-	CK_RV rv = list_of_file(handle, path, &list);
+	CK_RV rv = list_of_file(handle, label, &list);
 	if (rv == CKR_OK) {
 		*out = enlist(list, kept, &handle);
 		if (!*out)
-			rv = p11_fail(CKR_HOST_MEMORY, "module %s: no memory", path);
+			rv = p11_fail(CKR_HOST_MEMORY, "%s: no memory", label);
 	}
 	if (handle)
 		dlclose(handle);
@@ -371,7 +370,7 @@ p11_module_adopt(CK_FUNCTION_LIST *list, struct p11_module **out)
 	void *no_handle = NULL;
 
 	p11_fork_check();
-	if (check_list(list, "(given by pointer)") != CKR_OK)
+	if (check_list(list, "module (given by pointer)") != CKR_OK)
 		return CKR_ARGUMENTS_BAD;
 	*out = enlist(list, NULL, &no_handle);
 	return *out ? CKR_OK : p11_fail(CKR_HOST_MEMORY, "no memory for a module");

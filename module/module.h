@@ -74,10 +74,10 @@ struct p11_module {
 /*
  * Maps the file and takes its list: C_GetInterface("PKCS 11") where the file has its own, else
  * C_GetFunctionList. The same file again is the same module. `path` is absolute. *out is a new
- * reference, p11_module_unref() it. CKR_GENERAL_ERROR with a message that names the path if the
- * file or its list is of no use.
+ * reference, p11_module_unref() it. CKR_GENERAL_ERROR if the file or its list is of no use, with a
+ * message that begins with `label` (NULL: with the path).
  */
-CK_RV p11_module_open(const char *path, struct p11_module **out) P11_MUST_USE;
+CK_RV p11_module_open(const char *path, const char *label, struct p11_module **out) P11_MUST_USE;
 
 /* The module behind a list that a consumer got elsewhere; known from now on. *out is a new
  * reference. */

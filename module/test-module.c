@@ -507,8 +507,8 @@ test_a_file_is_one_module(void **state)
 	struct p11_module *module = NULL, *again = NULL;
 
 	(void)state;
-	assert_int_equal(p11_module_open(chaos_path("chaos-a"), &module), CKR_OK);
-	assert_int_equal(p11_module_open(chaos_path("chaos-a"), &again), CKR_OK);
+	assert_int_equal(p11_module_open(chaos_path("chaos-a"), NULL, &module), CKR_OK);
+	assert_int_equal(p11_module_open(chaos_path("chaos-a"), NULL, &again), CKR_OK);
 	assert_ptr_equal(module, again);
 	assert_int_equal(p11_module_calls(module)->version.major, 3);
 	assert_int_equal(p11_module_calls(module)->version.minor, 2);
@@ -533,9 +533,9 @@ test_links_and_copies(void **state)
 	assert_int_equal(symlink(chaos_path("chaos-b"), link), 0);
 	snprintf(command, sizeof command, "cp '%s' '%s'", chaos_path("chaos-b"), copy);
 	assert_int_equal(system(command), 0);
-	assert_int_equal(p11_module_open(chaos_path("chaos-b"), &module), CKR_OK);
-	assert_int_equal(p11_module_open(link, &linked), CKR_OK);
-	assert_int_equal(p11_module_open(copy, &copied), CKR_OK);
+	assert_int_equal(p11_module_open(chaos_path("chaos-b"), NULL, &module), CKR_OK);
+	assert_int_equal(p11_module_open(link, NULL, &linked), CKR_OK);
+	assert_int_equal(p11_module_open(copy, NULL, &copied), CKR_OK);
 	assert_ptr_equal(linked, module);
 	assert_ptr_not_equal(copied, module);
 	p11_module_unref(module);
@@ -556,7 +556,7 @@ test_useless_files(void **state)
 	(void)state;
 	for (size_t i = 0; i < P11_N_ELEMENTS(paths); i++) {
 		p11_message_clear();
-		assert_int_equal(p11_module_open(paths[i], &module), CKR_GENERAL_ERROR);
+		assert_int_equal(p11_module_open(paths[i], NULL, &module), CKR_GENERAL_ERROR);
 		assert_null(module);
 		assert_non_null(strstr(p11_message_last(), paths[i]));
 	}
@@ -571,10 +571,10 @@ test_unmapping(void **state)
 
 	(void)state;
 	assert_null(dlopen(path, RTLD_LAZY | RTLD_NOLOAD));
-	assert_int_equal(p11_module_open(path, &module), CKR_OK);
+	assert_int_equal(p11_module_open(path, NULL, &module), CKR_OK);
 	p11_module_unref(module);
 	assert_null(dlopen(path, RTLD_LAZY | RTLD_NOLOAD));
-	assert_int_equal(p11_module_open(path, &module), CKR_OK);
+	assert_int_equal(p11_module_open(path, NULL, &module), CKR_OK);
 	assert_int_equal(start(module), CKR_OK);
 	assert_int_equal(p11_module_stop(module), CKR_OK);
 	p11_module_unref(module);

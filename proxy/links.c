@@ -133,12 +133,10 @@ say_nothing_found(const char *only)
 {
 	if (only)
 		p11_message("no module '%s' is configured for this program; the name of the file "
-			    "that the "
-			    "program loaded must be that of the module's file, %s.module",
+			    "that the program loaded must be that of the module's file, %s.module",
 			    only, only);
 	else
-		p11_message("no module is configured for this program, or none can be loaded: "
-			    "there are no slots; pkcs11.conf(5) tells how to add a module");
+		p11_registry_say_none();
 }
 
 /* A shim's program is enabled by its own name; the proxy's also by that of the proxy. */

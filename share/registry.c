@@ -297,27 +297,20 @@ is_loading(const struct p11_config *config)
 	return inner != NULL;
 }
 
-/* What could not be loaded: which file says so. */
-static CK_RV
-say_where(const struct p11_config *config, CK_RV rv)
-{
-	char *reason = p11_message_dup();
-
-	p11_message("%s: module %s: %s", p11_config_where(config, "module"),
-		    p11_config_name(config), reason ? reason : "it cannot be loaded");
-	free(reason);
-	return rv;
-}
-
 static CK_RV
 open_configured(const struct p11_config *config, struct p11_module **module)
 {
 	struct loading inner = {loading, config};
+	const char *path = p11_config_module_path(config);
+	P11_AUTO_STRING label = NULL; /* which file says so; only the path without memory */
 
+	if (asprintf(&label, "%s: module %s: %s", p11_config_where(config, "module"),
+		     p11_config_name(config), path) < 0)
+		label = NULL;
 	loading = &inner;
-	CK_RV rv = p11_module_open(p11_config_module_path(config), module);
+	CK_RV rv = p11_module_open(path, label, module);
 	loading = inner.outer;
-	return rv == CKR_OK ? rv : say_where(config, rv);
+	return rv;
 }
 
 /* What is ours, and what another file of this reading names as well, keeps its own description. */
@@ -365,6 +358,18 @@ attach(struct reading *reading, size_t i, bool verbose)
 	return CKR_OK;
 }
 
+/* An empty path is how a module is left out on purpose; none at all is a slip. */
+static void
+say_no_path(const struct p11_config *config)
+{
+	const char *where = p11_config_origin(config);
+
+	p11_message(
+		"%s%smodule %s: no configuration file of that name has a line 'module: PATH'; it "
+		"is left out",
+		where ? where : "", where ? ": " : "", p11_config_name(config));
+}
+
 /* Whether the i-th file makes a module for this caller at all; says why not where that is worth a
  * word. */
 static bool
@@ -380,6 +385,10 @@ is_wanted(const struct p11_config *config, unsigned flags)
 		p11_message("module %s: %s: remote modules are not available in this version; it "
 			    "is left out",
 			    p11_config_name(config), p11_config_where(config, "remote"));
+		return false;
+	}
+	if (!p11_config_get(config, "module")) {
+		say_no_path(config);
 		return false;
 	}
 	return p11_config_module_path(config) != NULL && !is_loading(config);
@@ -501,6 +510,13 @@ find_loaded(const struct reading *reading, struct p11_found *found, size_t n_fou
 		p11_registry_hold();
 	}
 	return n_found;
+}
+
+void
+p11_registry_say_none(void)
+{
+	p11_message("no module is configured for this program, or none can be loaded: there are no "
+		    "slots; pkcs11.conf(5) tells how to add a module");
 }
 
 CK_RV

@@ -44,6 +44,9 @@ enum {
 CK_RV p11_registry_load(unsigned flags, const char *only, struct p11_found **out,
 			size_t *n_out) P11_MUST_USE;
 
+/* Says that a program's load found no module, where nothing else was said of it. */
+void p11_registry_say_none(void);
+
 /*
  * What is loaded now, whatever the program's name is meanwhile: loads and reads nothing. *out as
  * above. CKR_CRYPTOKI_NOT_INITIALIZED if no configuration was read.

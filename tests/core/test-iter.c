@@ -485,6 +485,7 @@ test_login_that_fails(void **state)
 		       P11_KIT_ITER_WITH_LOGIN | P11_KIT_ITER_WITH_SESSIONS);
 	assert_string_equal(walk(iter, &rv), "");
 	assert_rv(rv, CKR_CANCEL);
+	assert_true(core_message_has("token \"chaos-a 1\"") && core_message_has("'test'"));
 	p11_kit_iter_free(iter);
 	p11_kit_pin_unregister_callback("test", give_pin, NULL);
 	assert_int_equal(a->sessions, 0);

@@ -6,6 +6,7 @@
 #define P11_KIT_NO_DEPRECATIONS
 #include "core/core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -82,6 +83,65 @@ test_bad_files_cost_themselves_only(void **state)
 	assert_non_null(p11_kit_message());
 	assert_true(is_only(modules, "a"));
 	p11_kit_modules_release(modules);
+	scene_free(scene);
+}
+
+/* What is said when only this file, with this text, is there; "" for nothing. */
+static void
+assert_says(const char *text, const char *what)
+{
+	struct scene *scene = scene_new();
+
+	scene_write(scene, "modules/x.module", "%s", text);
+	scene_use(scene, NULL);
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	assert_true(is_only(modules, NULL));
+	if (!core_message_has(what))
+		fail_msg("'%s' for '%s'", p11_kit_message(), text);
+	p11_kit_modules_release(modules);
+	scene_free(scene);
+}
+
+/* A slip of the administrator's is told; a module that is switched off is none. */
+static void
+test_a_file_that_names_no_module(void **state)
+{
+	(void)state;
+	assert_says("critical: yes\n", "modules/x.module:1: module x: ");
+	assert_says("# later\n", "module x: no configuration file of that name has a line 'module");
+	assert_says("module:\n", "no module is configured for this program");
+	assert_says("enable-in:\n", "no module is configured for this program");
+}
+
+/* What the library, loud, says to stderr of a module that cannot be loaded. */
+static int
+load_loudly(void *scene)
+{
+	char text[4096] = "";
+	size_t n_lines = 0;
+
+	if (!freopen(scene_path(scene, "said"), "w+e", stderr))
+		return 2;
+	p11_kit_be_loud();
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	p11_kit_be_quiet();
+	p11_kit_modules_release(modules);
+	rewind(stderr);
+	while (fgets(text, sizeof text, stderr))
+		n_lines++;
+	return n_lines == 1 && strstr(text, "/x.module:1: module x: /nowhere/x.so: ") ? 0 : 1;
+}
+
+/* Once, and with the file that says so, the module and its path. */
+static void
+test_a_failure_is_told_once(void **state)
+{
+	(void)state;
+	struct scene *scene = scene_new();
+
+	scene_module(scene, "x", "/nowhere/x.so", NULL);
+	scene_use(scene, NULL);
+	assert_int_equal(child_run(load_loudly, scene, 60), 0);
 	scene_free(scene);
 }
 
@@ -510,6 +570,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_useless_modules_are_left_out),
 		cmocka_unit_test(test_bad_files_cost_themselves_only),
+		cmocka_unit_test(test_a_file_that_names_no_module),
+		cmocka_unit_test(test_a_failure_is_told_once),
 		cmocka_unit_test(test_not_there_yet),
 		cmocka_unit_test(test_critical_module_that_cannot_be_loaded),
 		cmocka_unit_test(test_critical_module_that_cannot_be_initialized),

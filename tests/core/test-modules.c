@@ -61,6 +61,7 @@ test_nothing_is_configured(void **state)
 	assert_loads(0, "");
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
 	assert_names(modules, "");
+	assert_true(core_message_has("no module is configured for this program"));
 	assert_ok(p11_kit_modules_initialize(modules, NULL));
 	p11_kit_modules_finalize_and_release(modules);
 	assert_null(p11_kit_message());
