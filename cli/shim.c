@@ -30,18 +30,27 @@ static const char usage[] =
 	"\n"
 	"Makes FOLDER/NAME.so for the configured module NAME: a PKCS#11 module that holds only\n"
 	"that one, with its own slot ids, for programs that insist on a file. They share it with\n"
-	"all others of the process. FOLDER is " P11_SHIM_DIR "\n"
-	"if none is given.\n";
+	"all others of the process. The path of each file is printed.\n"
+	"\n"
+	"      --all         for all modules that this program can load\n"
+	"      --dir=FOLDER  the folder of the files; if none is given, it is\n"
+	"                    " P11_SHIM_DIR "\n"
+	"      --remove      remove the files instead; what is no such file stays\n"
+	"  -q, --quiet       print no paths\n"
+	"  -h, --help        say this\n";
 
 struct request {
 	const char *folder; /* borrowed */
-	bool all, remove, help;
+	bool all, remove, help, quiet;
 };
 
 static int
 fail(const char *what, const char *path)
 {
-	fprintf(stderr, "p11-kit: %s: %s: %s\n", path, what, strerror(errno));
+	bool is_forbidden = errno == EACCES || errno == EPERM || errno == EROFS;
+
+	fprintf(stderr, "p11-kit: %s: %s: %s%s\n", path, what, strerror(errno),
+		is_forbidden ? "; become root, or name another folder with --dir" : "");
 	return EXIT_FAILED;
 }
 
@@ -159,6 +168,25 @@ make_folder(const char *folder)
 	return true;
 }
 
+/* Makes or removes the file. */
+static int
+act_on(const struct request *request, const char *path)
+{
+	int code = EXIT_DONE;
+
+	if (!may_touch(path))
+		return EXIT_FAILED;
+	if (request->remove)
+		code = unlink(path) == 0 ? EXIT_DONE : fail("cannot be removed", path);
+	else if (!make_folder(request->folder))
+		code = fail("cannot be made", request->folder);
+	else
+		code = copy_template(path);
+	if (code == EXIT_DONE && !request->quiet)
+		puts(path);
+	return code;
+}
+
 static int
 make_or_remove(const struct request *request, const char *name)
 {
@@ -166,8 +194,7 @@ make_or_remove(const struct request *request, const char *name)
 
 	if (!is_name(name)) {
 		fprintf(stderr,
-			"p11-kit: '%s' is no name of a module, which is made of letters, digits "
-			"and "
+			"p11-kit: '%s' is no name of a module; those are of letters, digits and "
 			"'_-.'\n",
 			name);
 		return EXIT_MISUSE;
@@ -176,31 +203,34 @@ make_or_remove(const struct request *request, const char *name)
 		errno = ENAMETOOLONG;
 		return fail("cannot be written", request->folder);
 	}
-	if (!may_touch(path))
-		return EXIT_FAILED;
-	if (request->remove)
-		return unlink(path) == 0 ? EXIT_DONE : fail("cannot be removed", path);
-	if (!make_folder(request->folder))
-		return fail("cannot be made", request->folder);
-	return copy_template(path);
+	return act_on(request, path);
 }
 
+/* `said`: by the library when it loaded the modules; may be NULL. */
 static int
-make_named(const struct request *request, CK_FUNCTION_LIST **modules, const char *name)
+make_named(const struct request *request, CK_FUNCTION_LIST **modules, const char *said,
+	   const char *name)
 {
 	CK_FUNCTION_LIST *module = p11_kit_module_for_name(modules, name);
 
 	if (!module && is_name(name)) {
 		fprintf(stderr,
-			"p11-kit: no module '%s' is configured; pkcs11.conf(5) tells how to add "
-			"one, and \"enable-in: p11-kit\" lets this command see it\n",
-			name);
+			"p11-kit: no module '%s' is configured, or it cannot be loaded; "
+			"pkcs11.conf(5) tells how to add one, and \"enable-in: p11-kit\" lets "
+			"this command see it%s%s\n",
+			name, said ? "; the library says: " : "", said ? said : "");
 		return EXIT_FAILED;
 	}
 	return make_or_remove(request, name);
 }
 
-/* One that cannot be made does not keep the others from it. */
+/* One that cannot be made or removed does not keep the others from it. */
+static int
+worse(int code, int other)
+{
+	return other > code ? other : code;
+}
+
 static int
 make_all(const struct request *request, CK_FUNCTION_LIST **modules)
 {
@@ -208,9 +238,8 @@ make_all(const struct request *request, CK_FUNCTION_LIST **modules)
 
 	for (CK_FUNCTION_LIST **module = modules; *module; module++) {
 		char *name = p11_kit_module_get_name(*module);
-		int code = name ? make_or_remove(request, name) : EXIT_DONE;
-		if (code > worst)
-			worst = code;
+		if (name)
+			worst = worse(worst, make_or_remove(request, name));
 		free(name);
 	}
 	return worst;
@@ -230,6 +259,7 @@ read_options(int argc, char *argv[], struct request *request)
 	};
 	int option;
 
+	argv[0] = (char[]){"p11-kit"}; /* the beginning of what getopt says */
 	while ((option = getopt_long(argc, argv, "hqv", options, NULL)) >= 0) {
 		switch (option) {
 		case 'a':
@@ -245,6 +275,8 @@ read_options(int argc, char *argv[], struct request *request)
 			request->remove = true;
 			break;
 		case 'q':
+			request->quiet = true;
+			break;
 		case 'v':
 			break;
 		default:
@@ -254,11 +286,40 @@ read_options(int argc, char *argv[], struct request *request)
 	return EXIT_DONE;
 }
 
+static int
+make(const struct request *request, char **names)
+{
+	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
+	const char *message = p11_kit_message();
+	char *said = message ? strdup(message) : NULL;
+	int worst = modules ? EXIT_DONE : EXIT_FAILED;
+
+	if (said && (!modules || request->all))
+		fprintf(stderr, "p11-kit: %s\n", said);
+	if (modules && request->all)
+		worst = make_all(request, modules);
+	for (; modules && *names; names++)
+		worst = worse(worst, make_named(request, modules, said, *names));
+	if (modules)
+		p11_kit_modules_release(modules);
+	free(said);
+	return worst;
+}
+
+static int
+take_away(const struct request *request, char **names)
+{
+	int worst = EXIT_DONE;
+
+	for (; *names; names++)
+		worst = worse(worst, make_or_remove(request, *names));
+	return worst;
+}
+
 int
 p11_cli_shim(int argc, char *argv[])
 {
 	struct request request = {.folder = P11_SHIM_DIR};
-	CK_FUNCTION_LIST **modules = NULL;
 	int code = read_options(argc, argv, &request);
 	bool has_names = optind < argc;
 
@@ -272,17 +333,5 @@ p11_cli_shim(int argc, char *argv[])
 		fputs(usage, stderr);
 		return EXIT_MISUSE;
 	}
-	if (!request.remove && !(modules = p11_kit_modules_load(NULL, 0))) {
-		const char *message = p11_kit_message();
-		fprintf(stderr, "p11-kit: %s\n", message ? message : "no modules");
-		return EXIT_FAILED;
-	}
-	if (request.all)
-		code = make_all(&request, modules);
-	for (int i = optind; i < argc && code == EXIT_DONE; i++)
-		code = request.remove ? make_or_remove(&request, argv[i])
-				      : make_named(&request, modules, argv[i]);
-	if (modules)
-		p11_kit_modules_release(modules);
-	return code;
+	return request.remove ? take_away(&request, argv + optind) : make(&request, argv + optind);
 }

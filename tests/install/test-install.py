@@ -145,7 +145,8 @@ class Install(unittest.TestCase):
             file.write(f"module: {SOFTHSM}\n")
         made = self.in_libdir("pkcs11/shared/soft.so")
 
-        self.assertEqual(self.shim("soft").stderr, "")
+        result = self.shim("soft")
+        self.assertEqual((result.stdout, result.stderr), (made + "\n", ""))
         self.assertTrue(os.path.isfile(made) and not os.path.islink(made))
         self.assertTrue(filecmp.cmp(made, self.find("p11-kit-shim.so"), shallow=False))
         ask = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).C_GetFunctionList(ctypes.byref(ctypes.c_void_p())))"
@@ -154,17 +155,30 @@ class Install(unittest.TestCase):
         shutil.copy(made, nobody)
         self.assertNotEqual(run(sys.executable, "-c", ask, nobody), "0\n")
 
-        self.assertEqual(self.shim("--dir=" + self.folder, "--all").returncode, 0)
+        result = self.shim("--dir=" + self.folder, "--all", "--quiet")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
         self.assertTrue(os.path.isfile(os.path.join(self.folder, "soft.so")))
         self.assert_only_shims_are_replaced(modules, made)
         self.assert_refused(1, "no module 'nobody'", "nobody")
+        self.assert_refused(2, "p11-kit: unrecognized option '--dirr'", "--dirr", "soft")
         self.assert_refused(2, "no name of a module", "../soft")
         self.assert_refused(2, "usage", "--all", "soft")
         self.assert_refused(2, "usage")
-        self.assertEqual(self.shim("--remove", "soft").returncode, 0)
+        result = self.shim("--remove", "nobody", "soft")  # the first keeps no other from it
+        self.assertEqual((result.returncode, result.stdout), (1, made + "\n"))
         self.assertFalse(os.path.exists(made))
         self.assert_refused(1, made, "--remove", "soft")
         self.assertTrue(self.shim("--help").stdout.startswith("usage: p11-kit shim"))
+        self.assert_says_why_there_is_no_module(modules)
+
+    def assert_says_why_there_is_no_module(self, modules):
+        path = os.path.join(modules, "soft.module")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("module: /nowhere/soft.so\n")
+        self.assert_refused(1, "/soft.module:1: module soft: /nowhere/soft.so: cannot be loaded", "soft")
+        for name in os.listdir(modules):
+            os.remove(os.path.join(modules, name))
+        self.assert_refused(0, "no module is configured", "--all")
 
     def assert_only_shims_are_replaced(self, modules, made):
         """What --all cannot make does not keep it from the rest: a name that is none, a vendor's file in the way."""
@@ -177,7 +191,7 @@ class Install(unittest.TestCase):
             shutil.copy(SOFTHSM, copy)
             with open(os.path.join(modules, f"{name}.module"), "w", encoding="utf-8") as file:
                 file.write(f"module: {copy}\npriority: 1\n")
-        self.assert_refused(2, vendor, "--dir=" + folder, "--all")
+        self.assert_refused(2, vendor, "--dir=" + folder, "--all", "-q")
         self.assertTrue(filecmp.cmp(vendor, SOFTHSM, shallow=False))
         self.assertEqual(sorted(os.listdir(folder)), ["copy.so", "soft.so"])
         self.assertTrue(filecmp.cmp(made, os.path.join(folder, "soft.so"), shallow=False))
@@ -241,11 +255,14 @@ class Install(unittest.TestCase):
 
     def test_usr_keeps_its_configuration_in_etc(self):
         build = os.path.join(self.folder, "usr")
-        run("meson", "setup", build, SOURCE, "--prefix=/usr", "-Dtrust_paths=/some/where.crt")
+        run("meson", "setup", build, SOURCE, "--prefix=/usr", "-Dtrust_paths=/some/where.crt",
+            "-Dmodule_path=/of/vendors")
         path = os.path.join(build, "meson-private")
         for variable, value in {"sysconfdir": "/etc", "p11_module_configs": "/usr/share/p11-kit/modules",
-                                "p11_trust_paths": "/some/where.crt"}.items():
+                                "p11_trust_paths": "/some/where.crt", "p11_module_path": "/of/vendors"}.items():
             self.assertEqual(run("pkg-config", "--variable=" + variable, "p11-kit-1", PKG_CONFIG_PATH=path).strip(), value)
+        with open(os.path.join(build, "build.ninja"), encoding="utf-8") as file:
+            self.assertIn('MODULE_DIR="/of/vendors"', file.read().replace("\\", ""))
 
 
 if __name__ == "__main__":
