@@ -7,8 +7,9 @@
  *	cc plug-in-host.c -o plug-in-host -ldl
  *	./plug-in-host ./plugin-dlopen.so ./plugin-managed.so $(pkg-config --variable=proxy_module p11-kit-1) my-token 1234
  *
- * With the vendor's own file in place of the proxy it fails: whoever comes second is told that the
- * module is initialized already, and whoever stops first ends it for both.
+ * With two copies of plugin-dlopen.so and the vendor's own file in place of the proxy it fails:
+ * whoever comes second is told that the module is initialized already, and whoever stops first ends
+ * it for both.
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -30,6 +30,12 @@ build_packages() {
 
 	lintian --allow-root --fail-on error "$WORK"/*.changes >"$WORK/log" 2>&1 || fail "lintian: $(cat "$WORK/log")"
 	step "lintian finds no error"
+
+	for file in libp11-kit0/packaging.md p11-kit-proxy/users.md libp11-kit-dev/developers.md \
+		libp11-kit-dev/examples/any-module.c; do
+		dpkg-deb -c "$(ls "$WORK/${file%%/*}_"*.deb)" | grep "/usr/share/doc/$file\(\.gz\)\?\$" >/dev/null || fail "no $file"
+	done
+	step "the manual's chapters and the examples are in the packages"
 }
 
 # --- The root
