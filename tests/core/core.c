@@ -94,6 +94,35 @@ core_message_has(const char *text)
 	return message && strstr(message, text);
 }
 
+void
+core_assert_said(const char *text)
+{
+	const char *message = p11_kit_message();
+
+	assert_non_null(message);
+	if (!strstr(message, text))
+		fail_msg("\"%s\" does not say \"%s\"", message, text);
+}
+
+struct chaos *
+core_configure(struct scene *scene, const char *name, const char *file, const char *more)
+{
+	struct chaos *chaos = scene_chaos(scene, name, file, more);
+
+	chaos->reset();
+	return chaos;
+}
+
+CK_FUNCTION_LIST *
+core_managed(const char *file)
+{
+	CK_FUNCTION_LIST *list = p11_kit_module_load(chaos_path(file), 0);
+
+	assert_non_null(list);
+	assert_ok(list->C_Initialize(NULL));
+	return list;
+}
+
 atomic_uint core_n_wrong;
 
 void

@@ -38,8 +38,16 @@ CK_FUNCTION_LIST *core_consumer(void);
 /* A chaos module as it was at first, for the next test of the same process. */
 struct chaos *core_fresh(const char *file);
 
-/* Whether p11_kit_message() says this. */
+/* scene_chaos(), as it was at first. */
+struct chaos *core_configure(struct scene *scene, const char *name, const char *file,
+			     const char *more);
+
+/* A managed table of a chaos module, initialized. */
+CK_FUNCTION_LIST *core_managed(const char *file);
+
+/* Whether p11_kit_message() says this; the same as an assertion. */
 bool core_message_has(const char *text);
+void core_assert_said(const char *text);
 
 /* Checks on other threads than the test's own, where cmocka's assertions may not be used: the test
  * asserts in the end that core_n_wrong is 0. */

@@ -7,14 +7,12 @@
 #define N_2_40 68
 #define N_3_0 92
 
-struct chaos *a, *b;
 struct parent parent;
 
 void
 fork_begin(void)
 {
-	struct scene *scene = core_scene();
-
+	scene = core_scene();
 	a = scene_chaos(scene, "a", "chaos-a", NULL);
 	b = scene_chaos(scene, "b", "chaos-b", NULL);
 	scene_use(scene, NULL);

@@ -6,14 +6,11 @@
 #ifndef P11_TEST_CORE_FORK_H
 #define P11_TEST_CORE_FORK_H
 
-#include "core/core.h"
+#include "core/three.h"
 
 #include <stdio.h>
 
 #define CHILD_SECONDS 60
-
-/* The modules of the scene. */
-extern struct chaos *a, *b;
 
 /* Consumers of the proxy by its 2.40, 3.0 and 3.2 lists, and a managed one of b; the first and the
  * last with a session. */

@@ -4,44 +4,12 @@
  * invented, or taken from another consumer, whether a module tells its events or its lists must be
  * compared.
  */
-#include "core/core.h"
+#include "core/three.h"
 
 #include <string.h>
 
 #define DEADLINE_MS 60000
 #define QUIET_MS 1500 /* long enough for two rounds of asking */
-
-static struct scene *scene;
-static struct chaos *a, *b, *c;
-
-static void
-begin(void)
-{
-	scene = scene_new();
-	a = scene_chaos(scene, "a", "chaos-a", NULL);
-	b = scene_chaos(scene, "b", "chaos-b", NULL);
-	c = scene_chaos(scene, "c", "chaos-c", NULL);
-	scene_use(scene, NULL);
-}
-
-static void
-end(void)
-{
-	assert_true(chaos_is_exact(a));
-	assert_true(chaos_is_exact(b));
-	assert_true(chaos_is_exact(c));
-	scene_free(scene);
-}
-
-static CK_FUNCTION_LIST *
-managed(const char *name)
-{
-	CK_FUNCTION_LIST *list = p11_kit_module_load(chaos_path(name), 0);
-
-	assert_non_null(list);
-	assert_ok(list->C_Initialize(NULL));
-	return list;
-}
 
 static void
 finalize_managed(CK_FUNCTION_LIST *list)
@@ -82,10 +50,10 @@ test_each_consumer_is_told_each_event(void **state)
 	CK_SLOT_ID ids[CORE_MAX_SLOTS];
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	b->slots(2);
 	CK_FUNCTION_LIST *lists[] = {core_consumer(), core_consumer()};
-	CK_FUNCTION_LIST *tables[] = {managed("chaos-b"), managed("chaos-b")};
+	CK_FUNCTION_LIST *tables[] = {core_managed("chaos-b"), core_managed("chaos-b")};
 	assert_int_equal(core_slots(lists[0], ids), 4);
 	for (int i = 0; i < 2; i++) {
 		assert_no_event(lists[i]);
@@ -121,7 +89,7 @@ test_each_consumer_is_told_each_event(void **state)
 		assert_ok(lists[i]->C_Finalize(NULL));
 		finalize_managed(tables[i]);
 	}
-	end();
+	three_end();
 }
 
 /* Nothing but the event has shown the slot yet, and its id works already. */
@@ -132,7 +100,7 @@ test_new_slot_has_its_number(void **state)
 	CK_TOKEN_INFO info;
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	CK_FUNCTION_LIST *one = core_consumer(), *two = core_consumer();
 	assert_int_equal(core_slots(one, ids), 3);
 	c->no_events = true;
@@ -152,7 +120,7 @@ test_new_slot_has_its_number(void **state)
 	assert_int_equal(ids[4], 0x15);
 	assert_ok(one->C_Finalize(NULL));
 	assert_ok(two->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 static void
@@ -161,7 +129,7 @@ watch_by_list(void)
 	CK_SLOT_ID ids[CORE_MAX_SLOTS];
 
 	CK_FUNCTION_LIST *one = core_consumer(), *two = core_consumer();
-	CK_FUNCTION_LIST *table = managed("chaos-b");
+	CK_FUNCTION_LIST *table = core_managed("chaos-b");
 	assert_int_equal(core_slots(one, ids), 3);
 	assert_no_event(one);
 	assert_no_event(table);
@@ -201,10 +169,10 @@ static void
 test_module_without_events(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	b->no_events = true;
 	watch_by_list();
-	end();
+	three_end();
 }
 
 /* It does not say that it cannot tell; it only fails, always. */
@@ -212,10 +180,10 @@ static void
 test_module_whose_events_fail(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	b->fault(CHAOS_C_WaitForSlotEvent, &(struct chaos_fault){.rv = CKR_FUNCTION_FAILED});
 	watch_by_list();
-	end();
+	three_end();
 }
 
 /* A slot whose state was asked for is watched from then on, not only from the first wait on. */
@@ -223,7 +191,7 @@ static void
 test_change_before_the_first_wait(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	b->no_events = true;
 	CK_FUNCTION_LIST *list = core_consumer();
 	CK_SLOT_ID slot = core_slot(list, 1);
@@ -232,7 +200,7 @@ test_change_before_the_first_wait(void **state)
 	assert_event(list, slot);
 	assert_no_event(list);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* What happened while nobody was initialized is no event for who is later. */
@@ -240,7 +208,7 @@ static void
 test_change_while_the_module_was_down(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	b->no_events = true;
 	CK_FUNCTION_LIST *list = core_consumer();
 	assert_no_event(list);
@@ -256,7 +224,7 @@ test_change_while_the_module_was_down(void **state)
 	assert_rv(ask(list, &slot), CKR_OK);
 	assert_no_event(list);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* ---- blocking ---- */
@@ -299,8 +267,8 @@ static void
 test_blocking_wait(void **state)
 {
 	(void)state;
-	begin();
-	struct waiter proxy = {.list = core_consumer()}, table = {.list = managed("chaos-b")};
+	three_begin(NULL);
+	struct waiter proxy = {.list = core_consumer()}, table = {.list = core_managed("chaos-b")};
 	CK_SLOT_ID ids[CORE_MAX_SLOTS];
 	assert_int_equal(core_slots(proxy.list, ids), 3);
 	crew_join(crew_start(1, do_nothing, NULL)); /* a sanitizer has a thread from then on */
@@ -324,7 +292,7 @@ test_blocking_wait(void **state)
 	assert_int_equal(support_n_threads(), n_threads);
 	assert_ok(proxy.list->C_Finalize(NULL));
 	finalize_managed(table.list);
-	end();
+	three_end();
 }
 
 /* It ends the waits of its own consumer, and nobody else's. */
@@ -332,8 +300,8 @@ static void
 test_finalize_ends_the_wait(void **state)
 {
 	(void)state;
-	begin();
-	struct waiter waiters[2] = {{.list = core_consumer()}, {.list = managed("chaos-b")}};
+	three_begin(NULL);
+	struct waiter waiters[2] = {{.list = core_consumer()}, {.list = core_managed("chaos-b")}};
 	struct waiter other = {.list = core_consumer()};
 	for (int i = 0; i < 2; i++)
 		start_waiter(&waiters[i]);
@@ -356,7 +324,7 @@ test_finalize_ends_the_wait(void **state)
 	assert_int_equal(other.slot, core_slot(other.list, 0));
 	assert_ok(other.list->C_Finalize(NULL));
 	p11_kit_module_release(waiters[1].list);
-	end();
+	three_end();
 }
 
 /* ---- many ---- */
@@ -462,7 +430,7 @@ test_each_event_of_many_is_told_once(void **state)
 	struct crowd crowd = {.flags = CKF_DONT_BLOCK};
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct crew *crew = begin_crowd(&crowd);
 	for (unsigned long i = 1; i <= N_ROUNDS; i++) {
 		a->event(0);
@@ -476,7 +444,7 @@ test_each_event_of_many_is_told_once(void **state)
 		assert_int_equal(crowd.n_told[i][2], 0);
 	}
 	end_crowd(&crowd, crew);
-	end();
+	three_end();
 }
 
 static bool
@@ -501,7 +469,7 @@ test_storm(void **state)
 	unsigned seed = 1;
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	c->no_events = true;
 	chaos[0] = a, chaos[1] = b, chaos[2] = c;
 	struct crew *crew = begin_crowd(&crowd);
@@ -517,7 +485,7 @@ test_storm(void **state)
 		assert_true(WAIT_UNTIL(is_up_to_date(&crowd, has_token), DEADLINE_MS));
 	}
 	end_crowd(&crowd, crew);
-	end();
+	three_end();
 }
 
 static void
@@ -549,7 +517,7 @@ test_a_list_that_comes_late(void **state)
 	CK_SLOT_INFO info;
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	a->slots(2);
 	a->token(0, false);
 	a->no_events = b->no_events = c->no_events = true;
@@ -572,7 +540,7 @@ test_a_list_that_comes_late(void **state)
 	assert_int_equal(n, 1);
 	assert_int_equal(core_n_wrong, 0);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 int

@@ -3,46 +3,13 @@
  * A module that fails is the only one that does: the slots of the others stay as they are, through
  * the proxy and through managed tables, a message names it, and it comes back by itself.
  */
-#include "core/core.h"
+#include "core/three.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LATER_MS 20000
-
-static struct scene *scene;
-static struct chaos *a, *b, *c;
-
-/* a, b and c; b is the one that fails. */
-static void
-begin(const char *more_of_b)
-{
-	scene = scene_new();
-	a = scene_chaos(scene, "a", "chaos-a", NULL);
-	b = scene_chaos(scene, "b", "chaos-b", more_of_b);
-	c = scene_chaos(scene, "c", "chaos-c", NULL);
-	scene_use(scene, NULL);
-}
-
-static void
-end(void)
-{
-	assert_true(chaos_is_exact(a));
-	assert_true(chaos_is_exact(b));
-	assert_true(chaos_is_exact(c));
-	scene_free(scene);
-}
-
-static void
-assert_said(const char *what)
-{
-	const char *message = p11_kit_message();
-
-	assert_non_null(message);
-	if (!strstr(message, what))
-		fail_msg("\"%s\" does not say \"%s\"", message, what);
-}
 
 /* The i-th slot signs, and it is that module which does. */
 static void
@@ -92,13 +59,13 @@ static void
 test_module_that_cannot_be_loaded(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	scene_module(scene, "b", "/nowhere/missing.so", NULL);
 	scene_write(scene, "text.so", "This is no module.\n");
 	scene_module(scene, "b2", scene_path(scene, "text.so"), NULL);
 	CK_FUNCTION_LIST *list = core_list();
 	assert_ok(list->C_Initialize(NULL));
-	assert_said("text.so");
+	core_assert_said("text.so");
 	assert_only_a_and_c(list);
 	assert_ok(list->C_Finalize(NULL));
 
@@ -108,27 +75,27 @@ test_module_that_cannot_be_loaded(void **state)
 	assert_int_equal(count_modules(modules), 2);
 	assert_signs(modules[1], 0, "chaos-c");
 	p11_kit_modules_finalize_and_release(modules);
-	end();
+	three_end();
 }
 
 static void
 test_critical_module_that_cannot_be_loaded(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	scene_module(scene, "b", "/nowhere/missing.so", "critical: yes");
 	CK_FUNCTION_LIST *list = core_list();
 	for (int i = 0; i < 2; i++) {
 		assert_rv(list->C_Initialize(NULL), CKR_GENERAL_ERROR);
-		assert_said("critical");
-		assert_said("missing.so");
+		core_assert_said("critical");
+		core_assert_said("missing.so");
 		assert_null(p11_kit_modules_load(NULL, 0));
-		assert_said("missing.so");
+		core_assert_said("missing.so");
 	}
 	assert_rv(list->C_GetSlotList(CK_FALSE, NULL, &(CK_ULONG){0}),
 		  CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_int_equal(a->calls[CHAOS_C_Initialize], 0);
-	end();
+	three_end();
 }
 
 /* ---- C_Initialize ---- */
@@ -137,17 +104,17 @@ static void
 test_module_that_cannot_be_initialized(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
 	CK_FUNCTION_LIST *list = core_consumer();
-	assert_said("module b: ");
-	assert_said("CKR_DEVICE_ERROR");
+	core_assert_said("module b: ");
+	core_assert_said("CKR_DEVICE_ERROR");
 	assert_only_a_and_c(list);
 
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
 	assert_non_null(modules);
-	assert_said("module b: ");
-	assert_said("CKR_DEVICE_ERROR");
+	core_assert_said("module b: ");
+	core_assert_said("CKR_DEVICE_ERROR");
 	assert_int_equal(count_modules(modules), 2);
 	assert_signs(modules[0], 0, "chaos-a");
 	assert_signs(modules[1], 0, "chaos-c");
@@ -156,31 +123,31 @@ test_module_that_cannot_be_initialized(void **state)
 	assert_only_a_and_c(list);
 	assert_ok(list->C_Finalize(NULL));
 	assert_int_equal(b->finalized, 0);
-	end();
+	three_end();
 }
 
 static void
 test_critical_module_that_cannot_be_initialized(void **state)
 {
 	(void)state;
-	begin("critical: yes");
+	three_begin("critical: yes");
 	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
 	CK_FUNCTION_LIST *list = core_list();
 	for (unsigned long i = 1; i <= 3; i++) {
 		assert_rv(list->C_Initialize(NULL), CKR_DEVICE_ERROR);
-		assert_said("module b: ");
+		core_assert_said("module b: ");
 		assert_int_equal(b->calls[CHAOS_C_Initialize], i); /* whatever its pause is */
 		assert_rv(list->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 		assert_int_equal(a->finalized, a->initialized);
 	}
 	assert_null(p11_kit_modules_load_and_initialize(0));
-	assert_said("module b: ");
+	core_assert_said("module b: ");
 	assert_int_equal(a->finalized, a->initialized);
 	b->fault(CHAOS_C_Initialize, NULL);
 	assert_ok(list->C_Initialize(NULL));
 	assert_int_equal(count_slots(list, CK_TRUE), 3);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* It counts as down, and nobody is told but by a message: the others go down too. */
@@ -188,12 +155,12 @@ static void
 test_module_that_cannot_be_finalized(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR, .late = true});
 	CK_FUNCTION_LIST *list = core_consumer();
 	assert_ok(list->C_Finalize(NULL));
-	assert_said("module a: ");
-	assert_said("CKR_DEVICE_ERROR");
+	core_assert_said("module a: ");
+	core_assert_said("CKR_DEVICE_ERROR");
 	assert_int_equal(a->calls[CHAOS_C_Finalize], 1);
 	assert_int_equal(b->up + c->up, 0);
 	assert_rv(list->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
@@ -201,7 +168,7 @@ test_module_that_cannot_be_finalized(void **state)
 	assert_ok(list->C_Initialize(NULL));
 	assert_int_equal(count_slots(list, CK_TRUE), 3);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* ---- lists and states ---- */
@@ -210,10 +177,10 @@ static void
 test_module_that_cannot_list(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	b->fault(CHAOS_C_GetSlotList, &(struct chaos_fault){.rv = CKR_GENERAL_ERROR});
 	CK_FUNCTION_LIST *list = core_consumer();
-	assert_said("module b: ");
+	core_assert_said("module b: ");
 	assert_only_a_and_c(list);
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
 	assert_int_equal(count_modules(modules), 3);
@@ -228,13 +195,13 @@ test_module_that_cannot_list(void **state)
 	assert_true(WAIT_UNTIL(count_slots(list, CK_TRUE) == 3, LATER_MS));
 	b->fault(CHAOS_C_GetSlotList, &(struct chaos_fault){.rv = CKR_GENERAL_ERROR});
 	assert_int_equal(count_slots(list, CK_TRUE), 3);
-	assert_said("module b: ");
-	assert_said("CKR_GENERAL_ERROR");
+	core_assert_said("module b: ");
+	core_assert_said("CKR_GENERAL_ERROR");
 	assert_int_equal(count_slots(list, CK_FALSE), 3);
 	assert_signs(list, core_slot(list, 1), "chaos-b");
 	assert_signs(list, core_slot(list, 2), "chaos-c");
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 static void
@@ -246,7 +213,7 @@ test_slot_that_cannot_tell_its_state(void **state)
 	CK_TOKEN_INFO token_info;
 
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	b->slots(2);
 	b->no_events = true; /* events are concluded from its lists */
 	struct chaos_fault fault = {.rv = CKR_DEVICE_ERROR, .on_slot = true, .slot = 0};
@@ -255,8 +222,8 @@ test_slot_that_cannot_tell_its_state(void **state)
 	CK_FUNCTION_LIST *list = core_consumer();
 	assert_int_equal(core_slots(list, ids), 4);
 	assert_ok(list->C_GetSlotList(CK_TRUE, present, &n));
-	assert_said("module b: ");
-	assert_said("CKR_DEVICE_ERROR");
+	core_assert_said("module b: ");
+	core_assert_said("CKR_DEVICE_ERROR");
 	assert_int_equal(n, 3);
 	assert_int_equal(present[0], ids[0]);
 	assert_int_equal(present[1], ids[2]);
@@ -274,7 +241,7 @@ test_slot_that_cannot_tell_its_state(void **state)
 	assert_int_equal(count_slots(list, CK_TRUE), 4);
 	assert_rv(list->C_WaitForSlotEvent(CKF_DONT_BLOCK, &(CK_SLOT_ID){0}, NULL), CKR_NO_EVENT);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* ---- coming back ---- */
@@ -283,7 +250,7 @@ static void
 test_late_module_appears_by_itself(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_FUNCTION_FAILED});
 	CK_FUNCTION_LIST *list = core_consumer();
 	unsigned long began = support_ms();
@@ -304,7 +271,7 @@ test_late_module_appears_by_itself(void **state)
 	assert_signs(other, core_slot(other, 1), "chaos-b");
 	assert_ok(other->C_Finalize(NULL));
 	assert_int_equal(b->initialized, 1);
-	end();
+	three_end();
 }
 
 /* Its pause is over as soon as somebody else has started it, or listed its slots. */
@@ -314,7 +281,7 @@ test_success_of_others_ends_the_pause(void **state)
 	struct chaos_fault fault = {.sleep_ms = 500, .rv = CKR_DEVICE_ERROR}; /* a pause of 10 s */
 
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	b->fault(CHAOS_C_Initialize, &fault);
 	CK_FUNCTION_LIST *list = core_consumer();
 	assert_only_a_and_c(list);
@@ -325,7 +292,7 @@ test_success_of_others_ends_the_pause(void **state)
 
 	b->fault(CHAOS_C_GetSlotList, &fault);
 	assert_int_equal(count_slots(list, CK_TRUE), 3);
-	assert_said("CKR_DEVICE_ERROR");
+	core_assert_said("CKR_DEVICE_ERROR");
 	b->fault(CHAOS_C_GetSlotList, NULL);
 	b->plug(1, true);
 	assert_int_equal(count_slots(list, CK_TRUE), 3);
@@ -335,7 +302,7 @@ test_success_of_others_ends_the_pause(void **state)
 	p11_kit_module_release(table);
 	assert_ok(other->C_Finalize(NULL));
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* Each try takes 100 ms, so tries are two seconds apart; also for who waits for events. */
@@ -343,7 +310,7 @@ static void
 test_poller_pays_a_twentieth(void **state)
 {
 	(void)state;
-	begin(NULL);
+	three_begin(NULL);
 	b->fault(CHAOS_C_Initialize,
 		 &(struct chaos_fault){.sleep_ms = 100, .rv = CKR_DEVICE_ERROR});
 	CK_FUNCTION_LIST *list = core_consumer();
@@ -367,7 +334,7 @@ test_poller_pays_a_twentieth(void **state)
 		assert_int_equal(count_slots(list, CK_TRUE), 2);
 	assert_in_range(b->calls[CHAOS_C_GetSlotList] - n, 1, (support_ms() - began) / 2000);
 	assert_ok(list->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* ---- what could not be loaded ---- */

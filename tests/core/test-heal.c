@@ -37,32 +37,12 @@ end(unsigned long initialized, unsigned long finalized)
 	scene_free(scene);
 }
 
-static CK_FUNCTION_LIST *
-managed(void)
-{
-	CK_FUNCTION_LIST *list = p11_kit_module_load(chaos_path("chaos-b"), 0);
-
-	assert_non_null(list);
-	assert_ok(list->C_Initialize(NULL));
-	return list;
-}
-
-static void
-assert_said(const char *what)
-{
-	const char *message = p11_kit_message();
-
-	assert_non_null(message);
-	if (!strstr(message, what))
-		fail_msg("\"%s\" does not say \"%s\"", message, what);
-}
-
 static void
 assert_healed_message(void)
 {
-	assert_said("module ");
-	assert_said("somebody else in this program finalized it");
-	assert_said("load it through p11-kit");
+	core_assert_said("module ");
+	core_assert_said("somebody else in this program finalized it");
+	core_assert_said("load it through p11-kit");
 }
 
 static CK_RV
@@ -117,7 +97,8 @@ static void
 heal_by(void (*notice)(CK_FUNCTION_LIST *list, CK_SLOT_ID slot))
 {
 	begin();
-	CK_FUNCTION_LIST *one = core_consumer(), *two = core_consumer(), *table = managed();
+	CK_FUNCTION_LIST *one = core_consumer(), *two = core_consumer(),
+			 *table = core_managed("chaos-b");
 	CK_FUNCTION_LIST *raw = chaos_list("chaos-b");
 	assert_ok(p11_kit_initialize_module(raw));
 	CK_SLOT_ID slot = core_slot(one, 1);
@@ -226,12 +207,12 @@ test_managed_tables_go_down(void **state)
 
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *one = managed(), *two = managed();
+	CK_FUNCTION_LIST *one = core_managed("chaos-b"), *two = core_managed("chaos-b");
 	CK_SESSION_HANDLE of_one = core_open(one, 0), of_two = core_open(two, 0);
 	b->drop();
 	assert_rv(open_rv(one, 0, &session), CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_healed_message();
-	assert_said("C_Initialize must be called again");
+	core_assert_said("C_Initialize must be called again");
 	assert_table_is_down(one, of_one);
 	assert_table_is_down(two, of_two);
 	assert_int_equal(b->calls[CHAOS_C_Initialize], 1);
@@ -256,8 +237,8 @@ test_managed_wait_ends(void **state)
 
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *one = managed();
-	struct waiter waiter = {.list = managed()};
+	CK_FUNCTION_LIST *one = core_managed("chaos-b");
+	struct waiter waiter = {.list = core_managed("chaos-b")};
 	struct crew *crew = crew_start(1, wait_for_event, &waiter);
 	assert_true(WAIT_UNTIL(b->calls[CHAOS_C_WaitForSlotEvent] > 0, DEADLINE_MS));
 	b->drop();
@@ -323,7 +304,7 @@ test_session_that_was_being_opened(void **state)
 	begin();
 	CK_FUNCTION_LIST *one = core_consumer(), *two = core_consumer();
 	open_across_heal(one, two, core_slot(one, 1), CKR_DEVICE_ERROR);
-	assert_said("open it again");
+	core_assert_said("open it again");
 	assert_ok(sign_rv(one, core_open(one, core_slot(one, 1))));
 	assert_ok(one->C_Finalize(NULL));
 	assert_ok(two->C_Finalize(NULL));
@@ -337,7 +318,7 @@ test_managed_session_that_was_being_opened(void **state)
 {
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *one = managed(), *two = managed();
+	CK_FUNCTION_LIST *one = core_managed("chaos-b"), *two = core_managed("chaos-b");
 	open_across_heal(one, two, 0, CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_rv(one->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_ok(two->C_Finalize(NULL));
@@ -383,9 +364,9 @@ test_restart_that_fails(void **state)
 	b->drop();
 	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_REMOVED, .times = 1});
 	assert_rv(open_rv(list, slot, &session), CKR_CRYPTOKI_NOT_INITIALIZED);
-	assert_said("module b: ");
-	assert_said("CKR_DEVICE_REMOVED");
-	assert_said("load it through p11-kit");
+	core_assert_said("module b: ");
+	core_assert_said("CKR_DEVICE_REMOVED");
+	core_assert_said("load it through p11-kit");
 	assert_int_equal(core_slot(list, 1), slot); /* as seen last */
 	assert_ok(sign_rv(list, core_open(list, core_slot(list, 0))));
 	assert_true(WAIT_UNTIL(open_rv(list, slot, &session) == CKR_OK, DEADLINE_MS));
@@ -550,7 +531,7 @@ test_managed_module_that_lies(void **state)
 
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *list = managed();
+	CK_FUNCTION_LIST *list = core_managed("chaos-b");
 	b->fault(CHAOS_C_OpenSession, &(struct chaos_fault){.rv = CKR_CRYPTOKI_NOT_INITIALIZED});
 	assert_rv(open_rv(list, 0, &session), CKR_CRYPTOKI_NOT_INITIALIZED);
 	for (int i = 0; i < 50; i++) {

@@ -27,15 +27,6 @@ is_only(CK_FUNCTION_LIST **modules, const char *expected)
 	return is_so;
 }
 
-static struct chaos *
-configure(struct scene *scene, const char *name, const char *file, const char *more)
-{
-	struct chaos *chaos = scene_chaos(scene, name, file, more);
-
-	chaos->reset();
-	return chaos;
-}
-
 /* ---- loading ---- */
 
 /* A file that is not there, no module, or not even a file: it is left out and told. */
@@ -47,7 +38,7 @@ test_useless_modules_are_left_out(void **state)
 
 	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
 		struct scene *scene = scene_new();
-		configure(scene, "a", "chaos-a", NULL);
+		core_configure(scene, "a", "chaos-a", NULL);
 		scene_module(scene, "bad", paths[i], NULL);
 		scene_use(scene, NULL);
 		CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
@@ -69,7 +60,7 @@ test_bad_files_cost_themselves_only(void **state)
 	(void)state;
 	struct scene *scene = scene_new();
 
-	configure(scene, "a", "chaos-a", NULL);
+	core_configure(scene, "a", "chaos-a", NULL);
 	scene_write(scene, "modules/malformed.module", "module: %s\nno colon\n",
 		    chaos_path("chaos-b"));
 	scene_write(scene, "modules/binary.module", "module: \001\002\377\n[");
@@ -151,7 +142,7 @@ test_not_there_yet(void **state)
 	(void)state;
 	struct scene *scene = scene_new();
 
-	configure(scene, "a", "chaos-a", "log-calls: yes");
+	core_configure(scene, "a", "chaos-a", "log-calls: yes");
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
 	assert_true(core_message_has("log-calls"));
@@ -174,7 +165,7 @@ test_critical_module_that_cannot_be_loaded(void **state)
 	(void)state;
 	struct scene *scene = scene_new();
 
-	configure(scene, "a", "chaos-a", NULL);
+	core_configure(scene, "a", "chaos-a", NULL);
 	scene_module(scene, "needed", "/nowhere/module.so", "critical: yes");
 	scene_use(scene, NULL);
 	for (int i = 0; i < 2; i++) {
@@ -209,9 +200,9 @@ test_critical_module_that_cannot_be_initialized(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
-	struct chaos *c = configure(scene, "c", "chaos-c", "critical: yes");
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
+	struct chaos *c = core_configure(scene, "c", "chaos-c", "critical: yes");
 
 	memset(finalized, 0, sizeof finalized);
 	a->fault(CHAOS_C_Finalize, &(struct chaos_fault){.callback = note_finalized});
@@ -240,9 +231,9 @@ test_what_was_up_before_stays_up(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
-	struct chaos *c = configure(scene, "c", "chaos-c", "critical: yes");
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
+	struct chaos *c = core_configure(scene, "c", "chaos-c", "critical: yes");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
 	c->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
@@ -266,8 +257,8 @@ test_failing_module_is_left_out(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
 
 	a->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
 	scene_use(scene, NULL);
@@ -301,9 +292,9 @@ test_initialize_takes_out_what_fails(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
-	struct chaos *c = configure(scene, "c", "chaos-c", "critical: yes");
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
+	struct chaos *c = core_configure(scene, "c", "chaos-c", "critical: yes");
 
 	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
 	scene_use(scene, NULL);
@@ -395,8 +386,8 @@ test_module_uses_us(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
 
 	scene_use(scene, NULL);
 	memset(seen, 0, sizeof seen);
@@ -426,8 +417,8 @@ test_finalize_goes_on(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
 
 	scene_use(scene, NULL);
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load_and_initialize(0);
@@ -491,7 +482,7 @@ test_proxy_as_a_module(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
 	struct chaos_signature signature;
 
 	scene_module(scene, "ourselves", support_env("P11_PROXY"), NULL);
@@ -526,7 +517,7 @@ test_proxy_as_a_module_in_every_way(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
 	const char *proxy = support_env("P11_PROXY");
 	struct chaos_signature signature;
 	CK_FUNCTION_LIST *older = NULL;

@@ -7,15 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct chaos *
-configure(struct scene *scene, const char *name, const char *file, const char *more)
-{
-	struct chaos *chaos = scene_chaos(scene, name, file, more);
-
-	chaos->reset();
-	return chaos;
-}
-
 static void
 assert_text(char *text, const char *expected)
 {
@@ -29,8 +20,8 @@ test_counted(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-2.40", "priority: 5");
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-2.40", "priority: 5");
 	CK_FUNCTION_LIST *list = chaos_list("chaos-a");
 
 	scene_use(scene, NULL);
@@ -67,8 +58,8 @@ test_questions(void **state)
 	CK_FUNCTION_LIST unknown = {.version = {2, 40}};
 
 	scene_write(scene, "system.conf", "x-own: of all\n");
-	configure(scene, "a", "chaos-a", "x-own: of this one");
-	configure(scene, "b", "chaos-b", NULL);
+	core_configure(scene, "a", "chaos-a", "x-own: of this one");
+	core_configure(scene, "b", "chaos-b", NULL);
 	scene_use(scene, NULL);
 	assert_ok(p11_kit_initialize_registered());
 	CK_FUNCTION_LIST *a = p11_kit_registered_name_to_module("a");
@@ -93,8 +84,8 @@ test_arguments_of_initialize(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", "x-init-reserved: for=this module");
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", "x-init-reserved: for=this module");
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
 	char text[64];
 
 	scene_use(scene, NULL);
@@ -114,8 +105,8 @@ test_failures(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
 
 	scene_module(scene, "missing", "/nowhere/module.so", NULL);
 	b->fault(CHAOS_C_Initialize, &(struct chaos_fault){.rv = CKR_DEVICE_ERROR});
@@ -149,8 +140,8 @@ test_program_changes_its_name(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", "disable-in: other");
-	struct chaos *b = configure(scene, "b", "chaos-b", "enable-in: other");
+	struct chaos *a = core_configure(scene, "a", "chaos-a", "disable-in: other");
+	struct chaos *b = core_configure(scene, "b", "chaos-b", "enable-in: other");
 
 	scene_module(scene, "missing", "/nowhere/module.so", "enable-in: other");
 	scene_use(scene, NULL);
@@ -208,8 +199,8 @@ test_threads(void **state)
 {
 	(void)state;
 	struct scene *scene = scene_new();
-	struct chaos *a = configure(scene, "a", "chaos-a", NULL);
-	struct chaos *b = configure(scene, "b", "chaos-b", NULL);
+	struct chaos *a = core_configure(scene, "a", "chaos-a", NULL);
+	struct chaos *b = core_configure(scene, "b", "chaos-b", NULL);
 
 	scene_use(scene, NULL);
 	crew_join(crew_start(N_THREADS, come_and_go, NULL));

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static struct scene *scene;
-
 static void
 begin(const char *more)
 {

@@ -4,7 +4,7 @@
  * list, open, sign, close and finalize meanwhile, on other modules and on this one. The limits are
  * wide: a call that waits for the module waits for ever.
  */
-#include "core/core.h"
+#include "core/three.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,28 +15,6 @@
 #define AT_ONCE_MS 1500 /* it does not wait; the machine may be busy */
 #define START_MS 6000   /* it waits 3 s at most */
 #define DEADLINE_MS 60000
-
-static struct scene *scene;
-static struct chaos *a, *b, *c;
-
-static void
-begin(void)
-{
-	scene = scene_new();
-	a = scene_chaos(scene, "a", "chaos-a", NULL);
-	b = scene_chaos(scene, "b", "chaos-b", NULL);
-	c = scene_chaos(scene, "c", "chaos-c", NULL);
-	scene_use(scene, NULL);
-}
-
-static void
-end(void)
-{
-	assert_true(chaos_is_exact(a));
-	assert_true(chaos_is_exact(b));
-	assert_true(chaos_is_exact(c));
-	scene_free(scene);
-}
 
 /* The next call of that function on b hangs. */
 static void
@@ -235,7 +213,7 @@ test_proxy_while_a_call_hangs(void **state)
 	};
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_consumer()};
 	CK_FUNCTION_LIST *other = core_consumer();
 	assert_int_equal(count_slots(other, CK_TRUE), 3);
@@ -243,7 +221,7 @@ test_proxy_while_a_call_hangs(void **state)
 		hang_in(&rows[i], &victim, other);
 	assert_ok(victim.list->C_Finalize(NULL));
 	assert_ok(other->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* The module's list is asked anew, though a thread is stuck in its events. */
@@ -251,7 +229,7 @@ static void
 test_stuck_events_do_not_freeze_the_list(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_consumer(), .call = waits};
 	CK_FUNCTION_LIST *other = core_consumer();
 	hang_once(CHAOS_C_WaitForSlotEvent);
@@ -264,7 +242,7 @@ test_stuck_events_do_not_freeze_the_list(void **state)
 	assert_int_equal(victim.slot, core_slot(other, 2));
 	assert_ok(victim.list->C_Finalize(NULL));
 	assert_ok(other->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* The very first answer of a module is waited for, but only once, and 3 s at most. */
@@ -272,7 +250,7 @@ static void
 test_first_list_that_hangs(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_list(), .call = initializes};
 	CK_FUNCTION_LIST *other = core_list();
 	hang_once(CHAOS_C_GetSlotList);
@@ -286,7 +264,7 @@ test_first_list_that_hangs(void **state)
 
 	assert_ok(victim.list->C_Finalize(NULL));
 	assert_ok(other->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 static void
@@ -295,7 +273,7 @@ test_first_list_with_tokens_that_hangs(void **state)
 	CK_ULONG n = 0;
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_consumer(), .call = lists_tokens};
 	CK_FUNCTION_LIST *other = core_consumer();
 	hang_once(CHAOS_C_GetSlotInfo);
@@ -308,7 +286,7 @@ test_first_list_with_tokens_that_hangs(void **state)
 	assert_int_equal(count_slots(other, CK_TRUE), 3);
 	assert_ok(victim.list->C_Finalize(NULL));
 	assert_ok(other->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* ---- inside the life cycle ---- */
@@ -317,7 +295,7 @@ static void
 test_start_that_hangs(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_list(), .call = initializes};
 	CK_FUNCTION_LIST *other = core_list();
 	hang_once(CHAOS_C_Initialize);
@@ -340,7 +318,7 @@ test_start_that_hangs(void **state)
 	use_proxy(other, 3);
 	assert_int_equal(b->finalized, 0);
 	assert_ok(other->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* C_Finalize of a consumer whose C_Initialize hangs in another thread: the module goes down when
@@ -349,7 +327,7 @@ static void
 test_finalize_while_the_start_hangs(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_list(), .call = initializes};
 	hang_once(CHAOS_C_Initialize);
 	start_victim(&victim);
@@ -357,14 +335,14 @@ test_finalize_while_the_start_hangs(void **state)
 	assert_int_equal(a->up, 0);
 	free_victim(&victim);
 	assert_int_equal(b->finalized, 1);
-	end();
+	three_end();
 }
 
 static void
 test_stop_that_hangs(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = core_consumer(), .call = finalizes};
 	CK_FUNCTION_LIST *other = core_list();
 	hang_once(CHAOS_C_Finalize);
@@ -378,7 +356,7 @@ test_stop_that_hangs(void **state)
 	assert_ok(victim.rv);
 	use_proxy(other, 3);
 	assert_ok(other->C_Finalize(NULL));
-	end();
+	three_end();
 }
 
 /* ---- managed tables ---- */
@@ -403,7 +381,7 @@ test_managed_while_a_call_hangs(void **state)
 	};
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = managed("chaos-b")};
 	CK_FUNCTION_LIST *other = managed("chaos-b"), *of_c = managed("chaos-c");
 	assert_ok(victim.list->C_Initialize(NULL));
@@ -430,7 +408,7 @@ test_managed_while_a_call_hangs(void **state)
 	p11_kit_module_release(victim.list);
 	p11_kit_module_release(other);
 	p11_kit_module_release(of_c);
-	end();
+	three_end();
 }
 
 /* Its C_Finalize goes on while its own call hangs; the module is finalized when that is out. */
@@ -438,7 +416,7 @@ static void
 test_managed_finalize_while_its_own_call_hangs(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = managed("chaos-b"), .call = opens};
 	assert_ok(victim.list->C_Initialize(NULL));
 	hang_once(CHAOS_C_OpenSession);
@@ -449,14 +427,14 @@ test_managed_finalize_while_its_own_call_hangs(void **state)
 	assert_rv(victim.rv, CKR_CRYPTOKI_NOT_INITIALIZED);
 	assert_int_equal(b->finalized, 1);
 	p11_kit_module_release(victim.list);
-	end();
+	three_end();
 }
 
 static void
 test_managed_start_that_hangs(void **state)
 {
 	(void)state;
-	begin();
+	three_begin(NULL);
 	struct victim victim = {.list = managed("chaos-b"), .call = initializes};
 	struct victim second = {.list = managed("chaos-b"), .call = initializes};
 	CK_FUNCTION_LIST *of_c = managed("chaos-c"), *proxy = core_list();
@@ -479,7 +457,7 @@ test_managed_start_that_hangs(void **state)
 	p11_kit_module_release(victim.list);
 	p11_kit_module_release(second.list);
 	p11_kit_module_release(of_c);
-	end();
+	three_end();
 }
 
 /* ---- another file that is being loaded ---- */
@@ -500,7 +478,7 @@ test_start_while_another_file_is_loaded(void **state)
 	int pair[2];
 
 	(void)state;
-	begin();
+	three_begin(NULL);
 	CK_FUNCTION_LIST *list = core_consumer();
 	CK_FUNCTION_LIST *managed = p11_kit_module_load(chaos_path("chaos-b"), 0);
 	assert_ok(list->C_Finalize(NULL));
@@ -525,7 +503,7 @@ test_start_while_another_file_is_loaded(void **state)
 	crew_join(crew);
 	assert_int_equal(core_n_wrong, 0);
 	p11_kit_module_release(managed);
-	end();
+	three_end();
 }
 
 int

@@ -30,16 +30,6 @@ end(void)
 	scene_free(scene);
 }
 
-static CK_FUNCTION_LIST *
-managed(void)
-{
-	CK_FUNCTION_LIST *list = p11_kit_module_load(chaos_path("chaos-b"), 0);
-
-	assert_non_null(list);
-	assert_ok(list->C_Initialize(NULL));
-	return list;
-}
-
 static CK_RV
 sign_rv(CK_FUNCTION_LIST *list, CK_SESSION_HANDLE session)
 {
@@ -88,7 +78,7 @@ test_slot_that_vanishes(void **state)
 
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *list = core_consumer(), *table = managed();
+	CK_FUNCTION_LIST *list = core_consumer(), *table = core_managed("chaos-b");
 	assert_int_equal(core_slots(list, before), 3);
 	lose_slot(list, before[2]);
 	lose_slot(table, 1);
@@ -137,7 +127,7 @@ test_token_that_vanishes(void **state)
 {
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *list = core_consumer(), *table = managed();
+	CK_FUNCTION_LIST *list = core_consumer(), *table = core_managed("chaos-b");
 	CK_SLOT_ID slot = core_slot(list, 2);
 	b->handle_base = 1000;
 	lose_token(list, slot);
@@ -158,7 +148,7 @@ test_close_that_fails(void **state)
 
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *lists[] = {core_consumer(), managed()};
+	CK_FUNCTION_LIST *lists[] = {core_consumer(), core_managed("chaos-b")};
 	CK_SLOT_ID slots[] = {core_slot(lists[0], 2), 1};
 	for (int i = 0; i < 2; i++) {
 		CK_SESSION_HANDLE session;
@@ -219,7 +209,8 @@ test_number_that_is_used_again(void **state)
 {
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *lists[] = {core_consumer(), core_consumer(), managed(), managed()};
+	CK_FUNCTION_LIST *lists[] = {core_consumer(), core_consumer(), core_managed("chaos-b"),
+				     core_managed("chaos-b")};
 	CK_SLOT_ID id = core_slot(lists[0], 2), slots[] = {id, id, 1, 1};
 	for (int kind = CHAOS_HANDLES_REUSE; kind <= CHAOS_HANDLES_HEAP; kind++) {
 		b->handles = (unsigned)kind;
@@ -294,7 +285,7 @@ test_nothing_leaks(void **state)
 {
 	(void)state;
 	begin();
-	CK_FUNCTION_LIST *lists[] = {core_consumer(), managed()};
+	CK_FUNCTION_LIST *lists[] = {core_consumer(), core_managed("chaos-b")};
 	CK_SLOT_ID slots[] = {core_slot(lists[0], 2), 1};
 	unsigned long before = 0;
 	for (unsigned i = 0; i < 20000; i++) {
