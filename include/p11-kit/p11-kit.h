@@ -90,8 +90,8 @@ typedef void (*p11_kit_destroyer)(void *data);
  * C_Initialize and C_Finalize do not touch it. A module that cannot be loaded is left out, with a
  * message, unless it is critical.
  *
- * Returns an array that ends with NULL, maybe with no module in it; the caller gives it back to
- * p11_kit_modules_release(), and never to free(). NULL if a critical module failed, or for a broken
+ * Returns an array that ends with NULL, maybe with no module in it, and then with a message; the
+ * caller gives it back to p11_kit_modules_release(), and never to free(). NULL if a critical module failed, or for a broken
  * precondition.
  * Since 0.23.
  */
