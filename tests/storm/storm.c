@@ -291,9 +291,14 @@ make_weather(struct chaos *module, struct dice *dice)
 	enum chaos_call call = calls[roll(dice, sizeof calls / sizeof calls[0])];
 	struct chaos_fault fault = some_fault(dice);
 
-	/* A module that loses itself inside its own C_Initialize is beyond what counts can say. */
-	if (fault.drop && (call == CHAOS_C_Initialize || call == CHAOS_ANY))
-		fault.drop = false;
+	/* A module that loses itself inside its own C_Initialize, or is up though that failed, is
+	 * beyond what counts can say; so is one that refuses C_Finalize. */
+	if (call == CHAOS_C_Initialize)
+		fault.drop = fault.late = false;
+	if (call == CHAOS_ANY) {
+		module->fault(CHAOS_C_Initialize, &(struct chaos_fault){0});
+		module->fault(CHAOS_C_Finalize, &(struct chaos_fault){0});
+	}
 	module->fault(call, &fault);
 	n_faults++;
 	if (roll(dice, 4) == 0)
