@@ -38,17 +38,12 @@ pause_healing(struct p11_shared *shared, long long began_ms)
 static void
 forget_sessions(struct p11_module *module, struct p11_shared *shared)
 {
-	struct p11_note *note = p11_notes_take_all(&shared->notes, 0, P11_NOTES_ANY_SLOT);
 	struct p11_handle *entry;
 	CK_ULONG index = 0;
 
 	while ((entry = p11_handle_claim_next(&index, 0, module, P11_HANDLE_ANY_SLOT)))
 		p11_handle_release(entry);
-	while (note) {
-		struct p11_note *next = p11_note_next(note);
-		p11_note_free(note);
-		note = next;
-	}
+	p11_notes_forget_all(&shared->notes);
 }
 
 bool

@@ -18,13 +18,7 @@ shared_reset(struct p11_shared *shared)
 static void
 shared_free(struct p11_shared *shared)
 {
-	struct p11_note *note = p11_notes_take_all(&shared->notes, 0, P11_NOTES_ANY_SLOT);
-
-	while (note) {
-		struct p11_note *next = p11_note_next(note);
-		p11_note_free(note);
-		note = next;
-	}
+	p11_notes_clear(&shared->notes);
 	p11_slots_clear(&shared->slots);
 	free(shared);
 }

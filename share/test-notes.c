@@ -42,7 +42,9 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	return forget(0, P11_NOTES_ANY_SLOT) != 0;
+	bool is_empty = forget(P11_NOTES_ANY_OWNER, P11_NOTES_ANY_SLOT) == 0;
+	p11_notes_clear(&notes);
+	return is_empty ? 0 : -1;
 }
 
 static void
@@ -113,8 +115,31 @@ test_take_all(void **state)
 	assert_int_equal(forget(1, 0), 100);
 	assert_int_equal(forget(1, 0), 0);
 	assert_int_equal(forget(1, P11_NOTES_ANY_SLOT), 200);
-	assert_int_equal(forget(0, 1), 100);
-	assert_int_equal(forget(0, P11_NOTES_ANY_SLOT), 200);
+	assert_int_equal(forget(P11_NOTES_ANY_OWNER, 1), 100);
+	assert_int_equal(forget(P11_NOTES_ANY_OWNER, P11_NOTES_ANY_SLOT), 200);
+}
+
+/* The chains stay short, and none of the notes gets lost on the way. */
+static void
+test_many(void **state)
+{
+	(void)state;
+	for (CK_SESSION_HANDLE i = 0; i < 100000; i++)
+		assert_true(p11_notes_add(&notes, i, 1 + i % 7, 0));
+	for (size_t i = 0; i < P11_NOTES_N_PARTS; i++) {
+		assert_true(notes.parts[i].n_notes > 5000);
+		assert_true(notes.parts[i].n_buckets >= notes.parts[i].n_notes);
+	}
+	for (CK_SESSION_HANDLE i = 0; i < 100000; i += 10) {
+		struct p11_note *note = p11_notes_take(&notes, i, 1 + i % 7);
+		assert_non_null(note);
+		p11_note_free(note);
+	}
+	p11_notes_forget(&notes, 1);
+	assert_int_equal(forget(P11_NOTES_ANY_OWNER, P11_NOTES_ANY_SLOT), 89999);
+	assert_true(p11_notes_add(&notes, 1, 1, 0));
+	p11_notes_forget_all(&notes);
+	assert_null(p11_notes_take(&notes, 1, 1));
 }
 
 #define N_THREADS 4
@@ -159,6 +184,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_note_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_take_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	};
 
