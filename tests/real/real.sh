@@ -168,11 +168,18 @@ wait_for() {
 	fail "$waited_for did not come"
 }
 
-# By TCP, where it is in state 0A, or by UDP, 07.
-listens() {
-	port=$(printf %04X "$1")
-	grep -qi "^ *[0-9]*: [0-9a-f]*:$port [0-9a-f:]* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null ||
-		grep -qi "^ *[0-9]*: [0-9a-f]*:$port [0-9a-f:]* 07 " /proc/net/udp /proc/net/udp6 2>/dev/null
+# listeners PORT: the inodes of the sockets that listen there: by TCP, which is in state 0A then, or by UDP, 07.
+listeners() {
+	awk -v "port=$(printf :%04X "$1")" 'substr($2, length($2) - 4) == port && ($4 == "0A" || $4 == "07") { print $10 }' \
+		/proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 2>/dev/null
+}
+
+# server_listens: not somebody else, who was faster.
+server_listens() {
+	for inode in $(listeners "$PORT"); do
+		find "/proc/$SERVER/fd" -lname "socket:\[$inode\]" 2>/dev/null | grep -q . && return
+	done
+	return 1
 }
 
 # serve LOG PROGRAM ARGUMENT...: starts a server in the background and waits until it listens; it is ended with the test.
@@ -183,7 +190,7 @@ serve() {
 	shift
 	for _ in 1 2 3 4 5; do
 		PORT=$(shuf -i 20000-32000 -n 1)
-		listens "$PORT" && continue
+		[ -z "$(listeners "$PORT")" ] || continue
 		(
 			n=$#
 			while [ "$n" -gt 0 ]; do
@@ -198,7 +205,7 @@ serve() {
 		CLEANUP_PIDS="$CLEANUP_PIDS $SERVER"
 		for _ in $(seq 600); do
 			kill -0 "$SERVER" 2>/dev/null || break
-			listens "$PORT" && return
+			server_listens && return
 			sleep 0.1
 		done
 		kill -0 "$SERVER" 2>/dev/null && break
