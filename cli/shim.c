@@ -257,9 +257,10 @@ read_options(int argc, char *argv[], struct request *request)
 		{"verbose", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
 	};
+	static char program[] = "p11-kit"; /* the beginning of what getopt says */
 	int option;
 
-	argv[0] = (char[]){"p11-kit"}; /* the beginning of what getopt says */
+	argv[0] = program;
 	while ((option = getopt_long(argc, argv, "hqv", options, NULL)) >= 0) {
 		switch (option) {
 		case 'a':
