@@ -46,7 +46,8 @@ void p11_notes_clear(struct p11_notes *notes);
 bool p11_notes_add(struct p11_notes *notes, CK_SESSION_HANDLE session, unsigned long long owner,
 		   CK_SLOT_ID slot) P11_MUST_USE;
 
-#define P11_NOTES_ANY_OWNER 0ull
+/* 0 is nobody: a consumer that is down must not take what others have. */
+#define P11_NOTES_ANY_OWNER (~0ull)
 #define P11_NOTES_ANY_SLOT (~(CK_SLOT_ID)0)
 
 /* Takes the owner's note of a session out; NULL if it has none. */

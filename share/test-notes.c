@@ -54,6 +54,8 @@ test_only_the_owner_takes(void **state)
 	assert_true(p11_notes_add(&notes, 5, 1, 10));
 	assert_null(p11_notes_take(&notes, 5, 2));
 	assert_null(p11_notes_take(&notes, 6, 1));
+	assert_null(p11_notes_take(&notes, 5, 0));
+	assert_int_equal(forget(0, P11_NOTES_ANY_SLOT), 0);
 	struct p11_note *note = p11_notes_take(&notes, 5, 1);
 	assert_non_null(note);
 	assert_int_equal(p11_note_session(note), 5);
