@@ -171,6 +171,43 @@ test_module_that_cannot_be_finalized(void **state)
 	three_end();
 }
 
+/* C_Initialize has failed, and is done all the same; or C_Finalize was refused: the module says that
+ * it is up already. It works for who comes next, and is nobody's to finalize. */
+static void
+test_module_that_is_up_though_it_says_otherwise(void **state)
+{
+	static const struct {
+		enum chaos_call call;
+		bool late;
+	} rows[] = {{CHAOS_C_Initialize, true}, {CHAOS_C_Finalize, false}};
+
+	(void)state;
+	three_begin(NULL);
+	CK_FUNCTION_LIST *list = core_list();
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		b->fault(rows[i].call,
+			 &(struct chaos_fault){.rv = CKR_DEVICE_ERROR, .late = rows[i].late});
+		assert_ok(list->C_Initialize(NULL));
+		assert_ok(list->C_Finalize(NULL));
+		core_assert_said("module b: ");
+		b->fault(rows[i].call, NULL);
+		assert_int_equal(b->up, 1);
+
+		unsigned long finalized = b->calls[CHAOS_C_Finalize];
+		assert_ok(list->C_Initialize(NULL));
+		assert_true(WAIT_UNTIL(count_slots(list, CK_TRUE) == 3, LATER_MS));
+		assert_signs(list, core_slot(list, 1), "chaos-b");
+		assert_ok(list->C_Finalize(NULL));
+		assert_int_equal(b->calls[CHAOS_C_Finalize], finalized);
+		assert_int_equal(b->up, 1);
+		b->drop();
+	}
+	assert_true(chaos_is_exact(a));
+	assert_true(chaos_is_exact(c));
+	assert_int_equal(b->overlaps, 0);
+	scene_free(scene);
+}
+
 /* ---- lists and states ---- */
 
 static void
@@ -403,6 +440,7 @@ main(void)
 		core_unit_test(test_module_that_cannot_be_initialized),
 		core_unit_test(test_critical_module_that_cannot_be_initialized),
 		core_unit_test(test_module_that_cannot_be_finalized),
+		core_unit_test(test_module_that_is_up_though_it_says_otherwise),
 		core_unit_test(test_module_that_cannot_list),
 		core_unit_test(test_slot_that_cannot_tell_its_state),
 		core_unit_test(test_late_module_appears_by_itself),

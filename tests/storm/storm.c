@@ -292,7 +292,8 @@ make_weather(struct chaos *module, struct dice *dice)
 	struct chaos_fault fault = some_fault(dice);
 
 	/* A module that loses itself inside its own C_Initialize, or is up though that failed, is
-	 * beyond what counts can say; so is one that refuses C_Finalize. */
+	 * beyond what counts can say; so is one that refuses C_Finalize: an empty fault of their own
+	 * keeps CHAOS_ANY from these two. core/test-failing.c has such faults. */
 	if (call == CHAOS_C_Initialize)
 		fault.drop = fault.late = false;
 	if (call == CHAOS_ANY) {
