@@ -206,19 +206,18 @@ make_or_remove(const struct request *request, const char *name)
 	return act_on(request, path);
 }
 
-/* `said`: by the library when it loaded the modules; may be NULL. */
 static int
-make_named(const struct request *request, CK_FUNCTION_LIST **modules, const char *said,
-	   const char *name)
+make_named(const struct request *request, CK_FUNCTION_LIST **modules, const char *name)
 {
 	CK_FUNCTION_LIST *module = p11_kit_module_for_name(modules, name);
 
 	if (!module && is_name(name)) {
 		fprintf(stderr,
-			"p11-kit: no module '%s' is configured, or it cannot be loaded; "
-			"pkcs11.conf(5) tells how to add one, and \"enable-in: p11-kit\" lets "
-			"this command see it%s%s\n",
-			name, said ? "; the library says: " : "", said ? said : "");
+			"p11-kit: no module '%s' is there for this command: it is not configured, "
+			"it "
+			"cannot be loaded, or its enable-in or disable-in keeps it from 'p11-kit'; "
+			"see pkcs11.conf(5)\n",
+			name);
 		return EXIT_FAILED;
 	}
 	return make_or_remove(request, name);
@@ -290,20 +289,16 @@ read_options(int argc, char *argv[], struct request *request)
 static int
 make(const struct request *request, char **names)
 {
+	p11_kit_be_loud(); /* it tells each module that it leaves out, and why */
 	CK_FUNCTION_LIST **modules = p11_kit_modules_load(NULL, 0);
-	const char *message = p11_kit_message();
-	char *said = message ? strdup(message) : NULL;
-	int worst = modules ? EXIT_DONE : EXIT_FAILED;
+	p11_kit_be_quiet();
 
-	if (said && (!modules || request->all))
-		fprintf(stderr, "p11-kit: %s\n", said);
-	if (modules && request->all)
-		worst = make_all(request, modules);
-	for (; modules && *names; names++)
-		worst = worse(worst, make_named(request, modules, said, *names));
-	if (modules)
-		p11_kit_modules_release(modules);
-	free(said);
+	if (!modules)
+		return EXIT_FAILED;
+	int worst = request->all ? make_all(request, modules) : EXIT_DONE;
+	for (; *names; names++)
+		worst = worse(worst, make_named(request, modules, *names));
+	p11_kit_modules_release(modules);
 	return worst;
 }
 
@@ -329,6 +324,10 @@ p11_cli_shim(int argc, char *argv[])
 	if (request.help) {
 		fputs(usage, stdout);
 		return EXIT_DONE;
+	}
+	if (request.folder[0] == '\0') {
+		fprintf(stderr, "p11-kit: --dir names no folder\n");
+		return EXIT_MISUSE;
 	}
 	if (has_names == request.all || (request.all && request.remove)) {
 		fputs(usage, stderr);

@@ -161,6 +161,7 @@ class Install(unittest.TestCase):
         self.assert_only_shims_are_replaced(modules, made)
         self.assert_refused(1, "no module 'nobody'", "nobody")
         self.assert_refused(2, "p11-kit: unrecognized option '--dirr'", "--dirr", "soft")
+        self.assert_refused(2, "--dir names no folder", "--dir=", "soft")
         self.assert_refused(2, "no name of a module", "../soft")
         self.assert_refused(2, "usage", "--all", "soft")
         self.assert_refused(2, "usage")
@@ -175,6 +176,8 @@ class Install(unittest.TestCase):
         path = os.path.join(modules, "soft.module")
         with open(path, "w", encoding="utf-8") as file:
             file.write("module: /nowhere/soft.so\n")
+        with open(os.path.join(modules, "zz.module"), "w", encoding="utf-8") as file:
+            file.write("critical: no\n")  # another's reason, which is told last
         self.assert_refused(1, "/soft.module:1: module soft: /nowhere/soft.so: cannot be loaded", "soft")
         for name in os.listdir(modules):
             os.remove(os.path.join(modules, name))
@@ -195,7 +198,8 @@ class Install(unittest.TestCase):
         self.assertTrue(filecmp.cmp(vendor, SOFTHSM, shallow=False))
         self.assertEqual(sorted(os.listdir(folder)), ["copy.so", "soft.so"])
         self.assertTrue(filecmp.cmp(made, os.path.join(folder, "soft.so"), shallow=False))
-        self.assertEqual(self.shim("--dir=" + folder, "soft").stderr, "")
+        result = self.shim("--dir=" + folder, "soft")
+        self.assertEqual((result.returncode, result.stdout), (0, os.path.join(folder, "soft.so") + "\n"))
 
     def test_man_pages(self):
         for page in MAN_PAGES:
