@@ -370,15 +370,28 @@ say_no_path(const struct p11_config *config)
 		where ? where : "", where ? ": " : "", p11_config_name(config));
 }
 
+static void
+say_kept_away(const struct p11_config *config)
+{
+	const char *where = p11_config_where(config, "enable-in");
+
+	p11_message("%s: module %s: this line keeps it from the program '%s'",
+		    where ? where : p11_config_where(config, "disable-in"), p11_config_name(config),
+		    p11_program_name());
+}
+
 /* Whether the i-th file makes a module for this caller at all; says why not where that is worth a
- * word. */
+ * word: that one is kept away only to who asks for it by name. */
 static bool
-is_wanted(const struct p11_config *config, unsigned flags)
+is_wanted(const struct p11_config *config, unsigned flags, bool by_name)
 {
 	const char *remote = p11_config_get(config, "remote");
 
-	if (!p11_config_enabled(config, p11_program_name(), flags & P11_REGISTRY_BY_PROXY))
+	if (!p11_config_enabled(config, p11_program_name(), flags & P11_REGISTRY_BY_PROXY)) {
+		if (by_name)
+			say_kept_away(config);
 		return false;
+	}
 	if ((flags & P11_REGISTRY_TRUSTED) && !p11_config_yes(config, "trust-policy", false))
 		return false;
 	if (remote) {
@@ -442,7 +455,7 @@ find_all(struct reading *reading, unsigned flags, const char *only, bool is_new,
 				    p11_config_yes(config, "critical", false));
 
 		if ((only && strcmp(only, p11_config_name(config)) != 0) ||
-		    !is_wanted(config, flags))
+		    !is_wanted(config, flags, only != NULL))
 			continue;
 		CK_RV rv = attach(reading, i, verbose);
 		if (rv != CKR_OK && is_critical)

@@ -39,7 +39,8 @@ enum {
  * Loads what is configured for this program: *out is an array in order of priority and name (free()
  * it), its n_out elements each hold the registry once. A module that fails is left out with a
  * message, unless it is critical: then its failure is the answer, and nothing is kept. `only`:
- * NULL, or the name of the only one that is wanted.
+ * NULL, or the name of the only one that is wanted; then a message also tells where the
+ * configuration keeps it from this program.
  */
 CK_RV p11_registry_load(unsigned flags, const char *only, struct p11_found **out,
 			size_t *n_out) P11_MUST_USE;
